@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * settings: the one table of everything that can be set, which drives flags, environment, defaults,
+ * help texts and redaction. A command names the settings it takes; no other flag is accepted.
+ *
+ * A value comes from the flag, else the first of its environment variables that is set and not
+ * empty, else the default. Read-only after settings_parse(); any thread then.
+ */
+#ifndef EGRESS_CORE_SETTINGS_H
+#define EGRESS_CORE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/err.h"
+
+/* X(id, flag, kind, argument, environment (comma-separated), default, choices or range, help)
+ * kind: TEXT, SIZE (bytes), DURATION (ms), INT, FLAG (no argument), CHOICE.
+ * choices: "a|b|c" for CHOICE; "min..max" for INT, SIZE and DURATION, in the flag's own notation. */
+#define SETTINGS(X)                                                                                \
+    X(SET_TO, "to", TEXT, "DEST", "EGRESS_TO", NULL, NULL,                                         \
+      "where outputs are stored: s3://BUCKET[/PREFIX], file:///DIR or a directory")                \
+    X(SET_KEY, "key", TEXT, "TEMPLATE", "EGRESS_KEY", "{job_id}/{filename}", NULL,                 \
+      "key of each object: {job_id} {filename} {name} {date} (the job's completion date)")         \
+    X(SET_FORCE, "force", FLAG, NULL, NULL, NULL, NULL,                                            \
+      "store again what is stored already")                                                        \
+    X(SET_JSON, "json", FLAG, NULL, NULL, NULL, NULL, "print JSON, one object a line")             \
+    X(SET_CONCURRENCY, "concurrency", INT, "N", "EGRESS_CONCURRENCY", "16", "1..512",              \
+      "transfers at a time")                                                                       \
+    X(SET_MEMORY, "memory", SIZE, "SIZE", "EGRESS_MEMORY", "64MiB", "16MiB..1TiB",                 \
+      "memory for data on its way")                                                                \
+    X(SET_SOURCE, "source", CHOICE, "ROUTE", "EGRESS_SOURCE", "auto", "auto|output|output-url",    \
+      "route by which the bytes come; auto: /output, the signed URL to go on after a break")       \
+    X(SET_CHECKSUM, "checksum", CHOICE, "KIND", "EGRESS_CHECKSUM", "crc32c", "crc32c|none",        \
+      "checksum sent to the store")                                                                \
+    X(SET_RECEIPTS, "receipts", CHOICE, "on|off", "EGRESS_RECEIPTS", "on", "on|off",               \
+      "keep a receipt beside the objects (.egress/); off: ask for the object instead")             \
+    X(SET_QUICK, "quick", FLAG, NULL, NULL, NULL, NULL,                                            \
+      "compare sizes and the store's own checksums, without reading the objects")                  \
+    X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
+      "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
+      "~/.voxel51/api-token.json)")                                                                \
+    X(SET_ENDPOINT_URL, "endpoint-url", TEXT, "URL", "AWS_ENDPOINT_URL_S3,AWS_ENDPOINT_URL", NULL, \
+      NULL, "an S3-compatible store instead of AWS")                                               \
+    X(SET_REGION, "region", TEXT, "REGION", "AWS_REGION,AWS_DEFAULT_REGION", NULL, NULL,           \
+      "the bucket's region (else the profile's, else us-east-1)")                                  \
+    X(SET_PROFILE, "profile", TEXT, "NAME", NULL, NULL, NULL,                                      \
+      "profile in the shared AWS files (else AWS_PROFILE, else default)")                          \
+    X(SET_ADDRESSING, "addressing-style", CHOICE, "STYLE", "EGRESS_ADDRESSING_STYLE", "auto",      \
+      "auto|path|virtual", "bucket in the path or in the host name; auto: virtual on AWS")         \
+    X(SET_UNSIGNED_PAYLOAD, "unsigned-payload", FLAG, NULL, NULL, NULL, NULL,                      \
+      "do not sign bodies over http either")                                                       \
+    X(SET_SSE, "sse", CHOICE, "KIND", "EGRESS_SSE", NULL, "AES256|aws:kms",                        \
+      "server-side encryption to ask for")                                                         \
+    X(SET_SSE_KMS_KEY, "sse-kms-key-id", TEXT, "KEY", "EGRESS_SSE_KMS_KEY_ID", NULL, NULL,         \
+      "KMS key for --sse aws:kms")                                                                 \
+    X(SET_STORAGE_CLASS, "storage-class", TEXT, "CLASS", "EGRESS_STORAGE_CLASS", NULL, NULL,       \
+      "storage class of the objects")                                                              \
+    X(SET_CA_BUNDLE, "ca-bundle", TEXT, "FILE", "AWS_CA_BUNDLE", NULL, NULL,                       \
+      "certificate authorities to trust instead of the system's")                                  \
+    X(SET_CONNECT_TIMEOUT, "connect-timeout", DURATION, "TIME", "EGRESS_CONNECT_TIMEOUT", "10s",   \
+      "1ms..1h", "longest wait for a connection")                                                  \
+    X(SET_READ_TIMEOUT, "read-timeout", DURATION, "TIME", "EGRESS_READ_TIMEOUT", "60s", "1ms..1h", \
+      "longest wait without a byte in either direction")                                           \
+    X(SET_LOG_LEVEL, "log-level", CHOICE, "LEVEL", "EGRESS_LOG_LEVEL", "info",                     \
+      "error|warn|info|debug", "how much is logged")                                               \
+    X(SET_LOG_FORMAT, "log-format", CHOICE, "FORMAT", "EGRESS_LOG_FORMAT", "auto",                 \
+      "auto|human|json", "auto: human on a terminal, JSON lines otherwise")
+
+enum setting {
+#define SETTING_ENUM(id, ...) id,
+    SETTINGS(SETTING_ENUM)
+#undef SETTING_ENUM
+    SETTINGS_COUNT
+};
+
+struct settings {
+    const char *values[SETTINGS_COUNT]; /* borrowed from argv or environ, or a literal; or NULL */
+    bool given[SETTINGS_COUNT];         /* by flag */
+    int64_t numbers[SETTINGS_COUNT];    /* of SIZE, DURATION, INT; 1 of a FLAG that is on */
+};
+
+/* Reads argv[0..argc) (without the command's name): flags of the settings in `accepted` (n of
+ * them), as --name VALUE or --name=VALUE, up to "--"; the rest are operands, left in
+ * argv[0..*n_operands) in their order ("-" is one). Then the environment and the defaults.
+ * -1 (ERR_USAGE) names the flag or variable, what was given and what was expected. */
+int settings_parse(struct settings *s, const enum setting *accepted, size_t n, int argc,
+                   char **argv, int *n_operands, struct err *err);
+
+const char *settings_text(const struct settings *s, enum setting id); /* or NULL */
+int64_t settings_number(const struct settings *s, enum setting id);
+bool settings_is(const struct settings *s, enum setting id, const char *value);
+bool settings_on(const struct settings *s, enum setting id); /* FLAG, or CHOICE "on" */
+
+/* Help lines for these settings, wrapped for `width` columns. */
+void settings_help(const enum setting *accepted, size_t n, unsigned width, FILE *out);
+
+/* Name of the flag without dashes, for messages, documentation and tests. */
+const char *settings_flag(enum setting id);
+
+#endif
