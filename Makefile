@@ -1,13 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
 # egress: the only build file.
 #
 #   make            builds build/egress and build/egress-sim
+#   make deps       installs the Debian packages that make, make check and make bench need
 #   make demo       installs what is missing, builds, shows the main job end to end (under a minute)
 #   make check      build, layer check, linters, unit tests, end-to-end tests, sanitizers
-#   make check-all  end-to-end tests under the sanitizers, fuzzing, packaging
+#   make check-all  what takes longer: end-to-end tests under the sanitizers, threads under
+#                   ThreadSanitizer, fuzzing, packaging
 #   make bench      measures; see docs/performance.md
-#   make install    into $(DESTDIR)$(PREFIX)
+#   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
+#   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
-# Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1
+# Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1.
+# V=1 shows the commands.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := all
@@ -16,31 +21,36 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+comma := ,
 
 ifdef FUZZ
 CC := clang
 override SAN := address,undefined
 BUILD := build/fuzz
 else ifdef SAN
-BUILD := build/san-$(subst $(empty),,$(subst undefined,ub,$(subst $(comma),-,$(SAN))))
+BUILD := build/san-$(subst $(comma),-,$(SAN))
 else
 BUILD := build
 endif
-comma := ,
 
 PKG_CONFIG ?= pkg-config
 PACKAGES := libcurl jansson expat libcrypto
 SIM_PACKAGES := libmicrohttpd
 
-OPT ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wwrite-strings -Wvla -Wno-missing-field-initializers \
             -Wno-format-truncation
-HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+ifneq (,$(findstring clang,$(CC)))
+WARNINGS += -Wno-unknown-warning-option
+endif
 ifdef SAN
-HARDEN := -fPIE
 OPT := -O1 -g -fno-omit-frame-pointer
+HARDEN := -fPIE
 SANITIZE := -fsanitize=$(SAN) -fno-sanitize-recover=all
+else
+OPT ?= -O2 -g
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 endif
 ifdef FUZZ
 SANITIZE += -fsanitize=fuzzer-no-link
@@ -53,11 +63,11 @@ CPPFLAGS += -D_POSIX_C_SOURCE=200809L -DEGRESS_VERSION='"$(VERSION)"' -Isrc -I. 
 CFLAGS += -std=c11 $(OPT) $(WARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 
-pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SIM_PACKAGES) cmocka 2>/dev/null)
-pkg_libs = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
-sim_libs = $(shell $(PKG_CONFIG) --libs $(PACKAGES) $(SIM_PACKAGES))
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SIM_PACKAGES) 2>/dev/null)
+pkg_libs := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lm -lpthread
+sim_libs := $(shell $(PKG_CONFIG) --libs $(SIM_PACKAGES) 2>/dev/null) $(pkg_libs)
 
-LIB_SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))
+LIB_SOURCES := $(wildcard src/*/*.c)
 SIM_SOURCES := $(wildcard sim/*.c)
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
 UNIT_PROGRAMS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
@@ -65,67 +75,187 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
 BENCH_SOURCES := $(wildcard bench/*.c)
 BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
+SOURCES := src/main.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
+
+Q := $(if $(V),,@)
+told = $(if $(V),,@echo '  $(1) $@')
 
 objects = $(1:%.c=$(BUILD)/obj/%.o)
 LIB := $(BUILD)/libegress.a
 
-.PHONY: all
-all: deps-present $(BUILD)/egress $(BUILD)/egress-sim
+# ---- building --------------------------------------------------------------------------------
 
-.PHONY: deps-present
-deps-present:
+# A make of its own each: pkg-config is asked when the file is read, so after packages are there.
+.PHONY: all
+all:
 	@tools/install-deps.sh --check build
+	+@$(MAKE) $(PARALLEL) programs
+
+.PHONY: deps
+deps:
+	@tools/install-deps.sh build check bench
+
+.PHONY: programs
+programs: $(BUILD)/egress $(BUILD)/egress-sim
 
 $(BUILD)/egress: $(call objects,src/main.c) $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lm -lpthread
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 $(BUILD)/egress-sim: $(call objects,$(SIM_SOURCES)) $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $^ $(sim_libs) -lm -lpthread
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(sim_libs)
 
 $(LIB): $(call objects,$(LIB_SOURCES))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call told,ar  )
+	$(Q)$(AR) rcs $@ $^
 
 # The flags are part of what an object is made from: a change of them rebuilds.
+flags := $(subst ','\'',$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS))
 $(BUILD)/flags: force
 	@mkdir -p $(BUILD)
-	@echo '$(CC) $(subst ','\'',$(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' | cmp -s - $@ || \
-	 echo '$(CC) $(subst ','\'',$(CPPFLAGS) $(CFLAGS) $(LDFLAGS))' > $@
+	@echo '$(flags)' | cmp -s - $@ || echo '$(flags)' > $@
 .PHONY: force
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(pkg_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call told,cc  )
+	$(Q)$(CC) $(CPPFLAGS) $(pkg_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What tests of the simulator's own files link with.
+SIM_PARTS := $(call objects,$(filter-out sim/main.c,$(SIM_SOURCES)))
+
+$(BUILD)/unit/sim/%: $(BUILD)/obj/tests/unit/sim/%.o $(SIM_PARTS) $(LIB)
+	@mkdir -p $(@D)
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(sim_libs)
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka -lm -lpthread
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(pkg_libs)
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs) -lm -lpthread
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs) -lm -lpthread
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
 
-# ---- tests -----------------------------------------------------------------------------------
+# ---- demo, bench -----------------------------------------------------------------------------
+
+.PHONY: demo
+demo:
+	@tools/install-deps.sh demo
+	+@$(MAKE) $(PARALLEL) programs
+	@tools/demo.sh
+
+.PHONY: bench
+bench:
+	@tools/install-deps.sh bench
+	+@$(MAKE) $(PARALLEL) programs bench-programs
+	@$(PYTHON) bench/run.py
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_PROGRAMS)
+
+# ---- checking --------------------------------------------------------------------------------
+
+.PHONY: check check-all
+check check-all:
+	@tools/install-deps.sh check
+	+@MAKE='$(MAKE)' tools/$@.sh
 
 # Runs every unit test program of this variant; each prints cmocka's own closing lines.
 .PHONY: unit
-unit: $(UNIT_PROGRAMS)
+unit:
+	+@$(MAKE) $(PARALLEL) unit-programs
 	@tools/run-unit.sh $(UNIT_PROGRAMS)
 
 .PHONY: unit-programs
 unit-programs: $(UNIT_PROGRAMS)
 
+# Against the programs of this variant; EGRESS_BIN and EGRESS_SIM name others.
+.PHONY: e2e
+e2e:
+	+@$(MAKE) $(PARALLEL) programs
+	@EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
+	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
+	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini tests/e2e $(ARGS)
+
+FUZZ_SECONDS ?= 30
+.PHONY: fuzz
+fuzz:
+	+@$(MAKE) FUZZ=1 $(PARALLEL) fuzz-programs
+	@tools/run-fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
+
 .PHONY: fuzz-programs
 fuzz-programs: $(FUZZ_PROGRAMS)
 
-.PHONY: bench-programs
-bench-programs: $(BENCH_PROGRAMS)
+.PHONY: layers
+layers:
+	@tools/check-layers.sh --self-test
+	@tools/check-layers.sh
+
+.PHONY: lint
+lint:
+	+@$(MAKE) $(PARALLEL) --keep-going --output-sync=target lint-c lint-texts
+
+.PHONY: lint-c
+lint-c: $(SOURCES:%.c=$(BUILD)/tidy/%.ok) lint-cppcheck
+
+# After the object, whose dependency file names the headers that a new look is due for.
+$(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy tools/analyzer.h
+	@mkdir -p $(@D)
+	@echo clang-tidy $<
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) $(pkg_cflags) -std=c11 \
+	 $(if $(filter src/core/err.c,$<),,-include tools/analyzer.h) 2>$@.log || \
+	 { grep -v 'warnings\? generated' $@.log; exit 1; }
+	@touch $@
+
+# ctuuninitvar takes out parameters that a function in another file fills for uninitialised reads.
+.PHONY: lint-cppcheck
+lint-cppcheck:
+	@echo cppcheck
+	@mkdir -p $(BUILD)/cppcheck
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	 --error-exitcode=1 --cppcheck-build-dir=$(BUILD)/cppcheck -j2 --suppress=ctuuninitvar \
+	 $(filter-out -include src/core/banned.h,$(CPPFLAGS)) $(SOURCES)
+
+.PHONY: lint-texts
+lint-texts:
+	@echo shellcheck, mandoc, python
+	@shellcheck tools/*.sh .ci/run
+	@for page in $(wildcard docs/*.[1-9]); do mandoc -T lint -W warning $$page || exit 1; done
+	@$(PYTHON) -c 'import sys; [compile(open(f).read(), f, "exec") for f in sys.argv[1:]]' \
+	 $(wildcard tests/e2e/*.py bench/*.py tools/*.py)
+
+.PHONY: format
+format:
+	clang-format -i $(wildcard src/*.c src/*/*.[ch] sim/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.c bench/*.c)
+
+# ---- installing ------------------------------------------------------------------------------
+
+BIN_DIR = $(DESTDIR)$(PREFIX)/bin
+MAN_DIR = $(DESTDIR)$(PREFIX)/share/man/man1
+DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/egress
+
+.PHONY: install
+install: all
+	install -d $(BIN_DIR) $(MAN_DIR) $(DOC_DIR)
+	install -m 755 $(BUILD)/egress $(BIN_DIR)/egress
+	install -m 644 docs/egress.1 $(MAN_DIR)/egress.1
+	install -m 644 LICENSE $(DOC_DIR)/LICENSE
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(BIN_DIR)/egress $(MAN_DIR)/egress.1 $(DOC_DIR)/LICENSE
+	-rmdir $(DOC_DIR)
 
 .PHONY: clean
 clean:

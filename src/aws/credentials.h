@@ -5,6 +5,12 @@
  * The order is the AWS CLI's: the environment (unless a profile was named on the command line),
  * then the shared credentials and config files. One provider a file (credentials_*.c). Owned by
  * one loop's thread.
+ *
+ *     struct credentials *who = credentials_new(profile, &err);
+ *     if (!who) ...
+ *     rq.credentials = credentials_current(who);
+ *     sigv4_sign(&rq, &sig);
+ *     credentials_free(who);
  */
 #ifndef EGRESS_AWS_CREDENTIALS_H
 #define EGRESS_AWS_CREDENTIALS_H

@@ -49,10 +49,12 @@ struct sigv4_request {
     int64_t unix_ms; /* now, as the other side's clock has it */
 };
 
-/* Stage 1: the canonical request; *signed_headers gets "host;x-amz-date" (cleared first). */
+/* Stage 1: appends the canonical request; *signed_headers gets "host;x-amz-date" (cleared first).
+ * What is encoded in another way than AWS wants it (%7e, a bare '$') is encoded anew, never twice;
+ * '+' is a plus, not a blank. */
 void sigv4_canonical_request(const struct sigv4_request *rq, struct buf *out,
                              struct buf *signed_headers);
-/* Stage 2: the string to sign, from stage 1's text. */
+/* Stage 2: appends the string to sign, from stage 1's text. */
 void sigv4_string_to_sign(const struct sigv4_request *rq, const char *canonical_request,
                           struct buf *out);
 /* Stage 3: the signature, hex, from stage 2's text. */

@@ -25,7 +25,8 @@ int64_t clock_wall_ms(void)
 
 static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+static const char *const day_names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                        "Thursday", "Friday", "Saturday"};
 
 /* Days since 1970-01-01 of a proleptic Gregorian date (POSIX has no portable timegm). */
 static int64_t days_from_civil(int64_t y, int m, int d)
@@ -56,15 +57,16 @@ void date_format_iso8601(int64_t unix_ms, char out[DATE_TEXT_SIZE])
 {
     int ms;
     struct tm tm = to_utc(unix_ms, &ms);
-    size_t n = strftime(out, DATE_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + n, DATE_TEXT_SIZE - n, ".%03dZ", ms);
+    /* Not %Y: it leaves out the zeros of an early year. */
+    snprintf(out, DATE_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ms);
 }
 
 void date_format_day(int64_t unix_ms, char out[DATE_TEXT_SIZE])
 {
     int ms;
     struct tm tm = to_utc(unix_ms, &ms);
-    strftime(out, DATE_TEXT_SIZE, "%Y-%m-%d", &tm);
+    snprintf(out, DATE_TEXT_SIZE, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
 }
 
 void date_format_amz(int64_t unix_ms, char out[DATE_TEXT_SIZE])
@@ -79,9 +81,9 @@ void date_format_http(int64_t unix_ms, char out[DATE_TEXT_SIZE])
     int ms;
     struct tm tm = to_utc(unix_ms, &ms);
     /* Not %a and %b: they follow the locale. */
-    snprintf(out, DATE_TEXT_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday % 7],
-             tm.tm_mday, months[tm.tm_mon % 12], (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min,
-             tm.tm_sec);
+    snprintf(out, DATE_TEXT_SIZE, "%.3s, %02d %s %04d %02d:%02d:%02d GMT",
+             day_names[tm.tm_wday % 7], tm.tm_mday, months[tm.tm_mon % 12],
+             (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 static bool in_month(int y, int m, int d)
@@ -167,30 +169,57 @@ int date_parse_iso8601(const char *s, int64_t *unix_ms)
     return 0;
 }
 
-static int month_of(const char *name)
+/* Skips the name of a day: short, or written out. It says nothing that the date does not. */
+static bool day_name(const char **p, bool *written_out)
 {
-    for (int i = 0; i < 12; i++)
-        if (strcmp(name, months[i]) == 0)
-            return i + 1;
-    return 0;
+    for (int i = 0; i < 7; i++) {
+        size_t n = strlen(day_names[i]);
+        *written_out = strncmp(*p, day_names[i], n) == 0;
+        if (*written_out || strncmp(*p, day_names[i], 3) == 0) {
+            *p += *written_out ? n : 3;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool month_name(const char **p, int *month)
+{
+    for (int i = 0; i < 12; i++) {
+        if (strncmp(*p, months[i], 3) == 0) {
+            *month = i + 1;
+            *p += 3;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool time_of_day(const char **p, int *h, int *mi, int *s)
+{
+    return digits(p, 2, h) && take(p, ':') && digits(p, 2, mi) && take(p, ':') && digits(p, 2, s);
 }
 
 int date_parse_http(const char *s, int64_t *unix_ms)
 {
-    int y, d, h, mi, sec, used = 0;
-    char mon[4];
-    /* %*3[...]: the day's name says nothing that the date does not. */
-    if (sscanf(s, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &d, mon, &y, &h, &mi, &sec,
-               &used) == 6 &&
-        used && !s[used])
-        return combine(y, month_of(mon), d, h, mi, sec, 0, unix_ms);
-    if (sscanf(s, "%*9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &d, mon, &y, &h, &mi, &sec,
-               &used) == 6 &&
-        used && !s[used])
-        return combine(y + (y < 70 ? 2000 : 1900), month_of(mon), d, h, mi, sec, 0, unix_ms);
-    if (sscanf(s, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", mon, &d, &h, &mi, &sec, &y,
-               &used) == 6 &&
-        used && !s[used])
-        return combine(y, month_of(mon), d, h, mi, sec, 0, unix_ms);
-    return -1;
+    int y, mo, d, h, mi, sec;
+    bool written_out, ok;
+    const char *p = s;
+    if (!day_name(&p, &written_out))
+        return -1;
+    if (written_out) { /* Sunday, 06-Nov-94 08:49:37 GMT */
+        ok = take(&p, ',') && take(&p, ' ') && digits(&p, 2, &d) && take(&p, '-') &&
+             month_name(&p, &mo) && take(&p, '-') && digits(&p, 2, &y) && take(&p, ' ') &&
+             time_of_day(&p, &h, &mi, &sec) && strcmp(p, " GMT") == 0;
+        y = ok ? y + (y < 70 ? 2000 : 1900) : 0;
+    } else if (take(&p, ',')) { /* Sun, 06 Nov 1994 08:49:37 GMT */
+        ok = take(&p, ' ') && digits(&p, 2, &d) && take(&p, ' ') && month_name(&p, &mo) &&
+             take(&p, ' ') && digits(&p, 4, &y) && take(&p, ' ') &&
+             time_of_day(&p, &h, &mi, &sec) && strcmp(p, " GMT") == 0;
+    } else { /* Sun Nov  6 08:49:37 1994 */
+        ok = take(&p, ' ') && month_name(&p, &mo) && take(&p, ' ') &&
+             digits(&p, take(&p, ' ') ? 1 : 2, &d) && take(&p, ' ') &&
+             time_of_day(&p, &h, &mi, &sec) && take(&p, ' ') && digits(&p, 4, &y) && !*p;
+    }
+    return ok ? combine(y, mo, d, h, mi, sec, 0, unix_ms) : -1;
 }

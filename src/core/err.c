@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
+
 static const struct {
     const char *name;
     bool retry;
@@ -16,12 +18,14 @@ static const struct {
 #undef ERR_ROW
 };
 
-/* Messages are one line whatever went into them: a server's text must not fake a log line. */
+/* Messages are one line whatever went into them: a server's text must neither fake a log line nor
+ * steer a terminal. */
 static void one_line(char *s)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = ' ';
+    for (char *p = s; *p; p++)
+        if (*p == '\n' || *p == '\r' || *p == '\t')
+            *p = ' ';
+    text_make_printable(s);
 }
 
 static void set_v(struct err *err, enum err_code code, const char *fmt, va_list ap)

@@ -75,6 +75,22 @@ static void format_human(struct buf *line, enum log_level level, const char *msg
                    msg);
 }
 
+/* A field that does not fit is left out whole: the line stays JSON. */
+static void add_field(struct buf *line, const struct log_field *f)
+{
+    struct buf field = BUF_INIT(LINE_MAX_BYTES);
+    buf_byte(&field, ',');
+    text_json_quote(&field, f->key);
+    buf_byte(&field, ':');
+    if (f->text)
+        text_json_quote(&field, f->text);
+    else
+        buf_printf(&field, "%lld", (long long)f->number);
+    if (!buf_overflowed(&field) && line->len + field.len + strlen("}\n") <= line->cap)
+        buf_append(line, field.data, field.len);
+    buf_release(&field);
+}
+
 static void format_json(struct buf *line, enum log_level level, const struct log_field *fields,
                         const char *msg)
 {
@@ -82,15 +98,8 @@ static void format_json(struct buf *line, enum log_level level, const struct log
     date_format_iso8601(clock_wall_ms(), when);
     buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", when, level_names[level]);
     text_json_quote(line, msg);
-    for (const struct log_field *f = fields; f && f->key; f++) {
-        buf_byte(line, ',');
-        text_json_quote(line, f->key);
-        buf_byte(line, ':');
-        if (f->text)
-            text_json_quote(line, f->text);
-        else
-            buf_printf(line, "%lld", (long long)f->number);
-    }
+    for (const struct log_field *f = fields; f && f->key; f++)
+        add_field(line, f);
     buf_str_append(line, "}\n");
 }
 
@@ -104,13 +113,12 @@ void log_event(enum log_level level, const struct log_field *fields, const char 
     vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
 
+    text_make_printable(msg); /* also bounds what quoting adds: the line holds any msg */
     struct buf line = BUF_INIT(LINE_MAX_BYTES);
-    if (logger.json) {
+    if (logger.json)
         format_json(&line, level, fields, msg);
-    } else {
-        text_make_printable(msg);
+    else
         format_human(&line, level, msg);
-    }
     FILE *out = logger.out ? logger.out : stderr;
     if (logger.before)
         logger.before(logger.hook_arg);

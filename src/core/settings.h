@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * settings: the one table of everything that can be set, which drives flags, environment, defaults,
- * help texts and redaction. A command names the settings it takes; no other flag is accepted.
+ * settings: the one table of everything that can be set, which drives flags, environment, defaults
+ * and help texts. A command names the settings it takes; no other flag is accepted. None of them
+ * holds a secret: secrets come from files and from variables that are not settings.
  *
- * A value comes from the flag, else the first of its environment variables that is set and not
- * empty, else the default. Read-only after settings_parse(); any thread then.
+ * A value comes from the flag (the last one given), else the first of its environment variables
+ * that is set and not empty, else the default. Read-only after settings_parse(); any thread then.
+ *
+ *     static const enum setting accepted[] = {SET_TO, SET_MEMORY};
+ *     struct settings s;
+ *     if (settings_parse(&s, accepted, 2, argc - 2, argv + 2, &n_operands, &err) < 0)
+ *         log_error("%s", err.msg);              "--memory 3: expected a size from 16MiB to ..."
+ *     int64_t memory = settings_number(&s, SET_MEMORY);
  */
 #ifndef EGRESS_CORE_SETTINGS_H
 #define EGRESS_CORE_SETTINGS_H
@@ -18,7 +25,7 @@
 
 /* X(id, flag, kind, argument, environment (comma-separated), default, choices or range, help)
  * kind: TEXT, SIZE (bytes), DURATION (ms), INT, FLAG (no argument), CHOICE.
- * choices: "a|b|c" for CHOICE; "min..max" for INT, SIZE and DURATION, in the flag's own notation. */
+ * choices: "a|b|c" for CHOICE; "min..max" for INT, SIZE, DURATION, in the flag's own notation. */
 #define SETTINGS(X)                                                                                \
     X(SET_TO, "to", TEXT, "DEST", "EGRESS_TO", NULL, NULL,                                         \
       "where outputs are stored: s3://BUCKET[/PREFIX], file:///DIR or a directory")                \
@@ -28,7 +35,7 @@
       "store again what is stored already")                                                        \
     X(SET_JSON, "json", FLAG, NULL, NULL, NULL, NULL, "print JSON, one object a line")             \
     X(SET_CONCURRENCY, "concurrency", INT, "N", "EGRESS_CONCURRENCY", "16", "1..512",              \
-      "transfers at a time")                                                                       \
+      "jobs at a time")                                                                            \
     X(SET_MEMORY, "memory", SIZE, "SIZE", "EGRESS_MEMORY", "64MiB", "16MiB..1TiB",                 \
       "memory for data on its way")                                                                \
     X(SET_SOURCE, "source", CHOICE, "ROUTE", "EGRESS_SOURCE", "auto", "auto|output|output-url",    \
@@ -85,7 +92,9 @@ struct settings {
 /* Reads argv[0..argc) (without the command's name): flags of the settings in `accepted` (n of
  * them), as --name VALUE or --name=VALUE, up to "--"; the rest are operands, left in
  * argv[0..*n_operands) in their order ("-" is one). Then the environment and the defaults.
- * -1 (ERR_USAGE) names the flag or variable, what was given and what was expected. */
+ * -1 (ERR_USAGE) names the first flag or variable that is wrong, what was given and what was
+ * expected; *s then holds what was right, and defaults for the rest. What is not in `accepted` has
+ * no value. */
 int settings_parse(struct settings *s, const enum setting *accepted, size_t n, int argc,
                    char **argv, int *n_operands, struct err *err);
 
@@ -94,7 +103,8 @@ int64_t settings_number(const struct settings *s, enum setting id);
 bool settings_is(const struct settings *s, enum setting id, const char *value);
 bool settings_on(const struct settings *s, enum setting id); /* FLAG, or CHOICE "on" */
 
-/* Help lines for these settings, wrapped for `width` columns. */
+/* Prints a paragraph of help for each of these settings, in lines shorter than `width` columns (but
+ * not for less than 57). */
 void settings_help(const enum setting *accepted, size_t n, unsigned width, FILE *out);
 
 /* Name of the flag without dashes, for messages, documentation and tests. */

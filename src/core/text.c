@@ -87,13 +87,19 @@ void text_json_quote(struct buf *b, const char *s)
     buf_byte(b, '"');
 }
 
+/* Decimal digits with at most one point; NAN when s does not begin so ("0x10" and "1e9" do not). */
+static double leading_number(const char *s, char **end)
+{
+    double n = strtod(s, end);
+    bool plain = *s >= '0' && *s <= '9' && strspn(s, "0123456789.") == (size_t)(*end - s);
+    return plain ? n : (double)NAN;
+}
+
 int text_parse_size(const char *s, uint64_t *bytes)
 {
     static const char units[] = "KMGTP";
-    if (*s < '0' || *s > '9')
-        return -1;
     char *end;
-    double n = strtod(s, &end);
+    double n = leading_number(s, &end);
     double factor = 1;
     if (*end) {
         const char *unit = strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end);
@@ -116,10 +122,8 @@ int text_parse_size(const char *s, uint64_t *bytes)
 
 int text_parse_duration(const char *s, int64_t *ms)
 {
-    if (*s < '0' || *s > '9')
-        return -1;
     char *end;
-    double n = strtod(s, &end);
+    double n = leading_number(s, &end);
     double unit = 1000;
     if (strcmp(end, "ms") == 0)
         unit = 1;

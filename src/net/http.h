@@ -65,7 +65,7 @@ struct http_response {
 /* Value of the first header of that name (any case), or NULL. Same validity as the response. */
 const char *http_response_header(const struct http_response *rsp, const char *name);
 
-/* What on_data returns to stop the flow; http_resume() hands the same bytes over again. */
+/* What on_data returns to stop the flow without taking anything. http_resume() goes on. */
 #define HTTP_PAUSE ((size_t)-1)
 
 struct http_events {
@@ -73,8 +73,9 @@ struct http_events {
     int (*prepare)(void *arg, struct http_call *call, struct err *err);
     /* A 2xx has begun. -1 ends the exchange with err. Needed with on_data only. */
     int (*on_head)(void *arg, const struct http_response *rsp, struct err *err);
-    /* Bytes of a 2xx's body: returns len, or HTTP_PAUSE (nothing taken). NULL: collected instead.
-     * Once bytes were handed over the exchange is not retried here. */
+    /* Bytes of a 2xx's body: returns how many were taken; fewer than len, or HTTP_PAUSE, stops the
+     * flow until http_resume(), and the rest comes again. NULL: collected instead. Once bytes were
+     * handed over the exchange is not retried here. */
     size_t (*on_data)(void *arg, const void *data, size_t len);
     /* Once, at the end. err NULL: a 2xx, complete. Otherwise what went wrong; rsp is NULL when
      * there was no answer at all. An error status is ERR_HTTP with err->http_status. */

@@ -56,7 +56,8 @@ struct source_meta {
 struct source_events {
     /* Bytes will follow. -1 (err set) ends the stream with err. */
     int (*on_open)(void *arg, const struct source_meta *meta, struct err *err);
-    /* Returns len, or SOURCE_PAUSE to be handed the same bytes again after source->resume. */
+    /* Returns how many bytes were taken; fewer than len, or SOURCE_PAUSE, stops the flow until
+     * resume(), and the rest comes again. */
     size_t (*on_data)(void *arg, const void *data, size_t len);
     /* err NULL: the stream came to its end (whether it is all there the caller checks). */
     void (*on_end)(void *arg, const struct err *err);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "assemble/assemble.h"
+
+#include <string.h>
+
+#include "assemble/destination.h"
+#include "aws/credentials.h"
+#include "net/http.h"
+#include "platform/token.h"
+#include "platform/voxel51.h"
+#include "sink/sink_file.h"
+#include "sink/sink_s3.h"
+#include "transfer/key.h"
+
+/* A flag or variable comes before what the profile says. */
+static const char *or_else(const char *setting, const char *profile)
+{
+    return setting && *setting ? setting : profile;
+}
+
+static int start_http(const struct settings *s, const char *ca_bundle, struct err *err)
+{
+    struct http_options options = {
+        .connect_timeout_ms = settings_number(s, SET_CONNECT_TIMEOUT),
+        .stall_timeout_ms = settings_number(s, SET_READ_TIMEOUT),
+        .max_attempts = 3,
+        .ca_bundle = ca_bundle,
+        .user_agent = "egress/" EGRESS_VERSION,
+    };
+    return http_init(&options, err);
+}
+
+static enum s3_addressing addressing(const struct settings *s, const struct aws_profile *profile)
+{
+    const char *style = settings_text(s, SET_ADDRESSING);
+    if (profile->addressing_style && strcmp(style, "auto") == 0)
+        style = profile->addressing_style;
+    return strcmp(style, "path") == 0      ? S3_ADDRESS_PATH
+           : strcmp(style, "virtual") == 0 ? S3_ADDRESS_VIRTUAL
+                                           : S3_ADDRESS_AUTO;
+}
+
+static int open_s3(struct assembly *a, const struct settings *s, const struct destination *d,
+                   const struct aws_profile *profile, struct err *err)
+{
+    if (settings_text(s, SET_SSE_KMS_KEY) && !settings_is(s, SET_SSE, "aws:kms"))
+        return err_set(err, ERR_USAGE, "--sse-kms-key-id needs --sse aws:kms");
+    a->credentials = credentials_new(settings_text(s, SET_PROFILE), err);
+    if (!a->credentials)
+        return -1;
+    struct s3_config config = {
+        .bucket = d->bucket,
+        .prefix = d->path,
+        .region = or_else(settings_text(s, SET_REGION), profile->region),
+        .endpoint_url = or_else(settings_text(s, SET_ENDPOINT_URL), profile->endpoint_url),
+        .addressing = addressing(s, profile),
+        .unsigned_payload = settings_on(s, SET_UNSIGNED_PAYLOAD),
+        .no_checksum = settings_is(s, SET_CHECKSUM, "none"),
+        .sse = settings_text(s, SET_SSE),
+        .sse_kms_key_id = settings_text(s, SET_SSE_KMS_KEY),
+        .storage_class = settings_text(s, SET_STORAGE_CLASS),
+        .credentials = a->credentials,
+    };
+    a->sink = sink_s3_new(a->loop, &config, err);
+    return a->sink ? 0 : -1;
+}
+
+static int open_sink(struct assembly *a, const struct settings *s, const struct destination *d,
+                     struct err *err)
+{
+    struct aws_profile profile = {0};
+    int rc = -1;
+    if (d->kind == DESTINATION_S3 &&
+        aws_profile_load(settings_text(s, SET_PROFILE), &profile, err) < 0)
+        return -1;
+    if (start_http(s, or_else(settings_text(s, SET_CA_BUNDLE), profile.ca_bundle), err) < 0)
+        goto out;
+    a->loop = loop_new(err);
+    if (!a->loop)
+        goto out;
+    if (d->kind == DESTINATION_S3) {
+        rc = open_s3(a, s, d, &profile, err);
+    } else {
+        a->sink = sink_file_new(a->loop, d->path, err);
+        rc = a->sink ? 0 : -1;
+    }
+out:
+    aws_profile_release(&profile);
+    return rc;
+}
+
+static int open_source(struct assembly *a, const struct settings *s, const struct token *token,
+                       struct err *err)
+{
+    struct voxel51_config config = {
+        .token = token,
+        .source_route = settings_is(s, SET_SOURCE, "output")       ? VOXEL51_OUTPUT
+                        : settings_is(s, SET_SOURCE, "output-url") ? VOXEL51_OUTPUT_URL
+                                                                   : VOXEL51_AUTO,
+    };
+    a->source = voxel51_new(a->loop, &config, err);
+    return a->source ? 0 : -1;
+}
+
+static void make_engine(struct assembly *a, const struct settings *s)
+{
+    struct engine_config config = {
+        .loop = a->loop,
+        .source = a->source,
+        .sink = a->sink,
+        .key_template = settings_text(s, SET_KEY),
+        .program = EGRESS_PROGRAM,
+        .memory = (uint64_t)settings_number(s, SET_MEMORY),
+        /* 0: a command that handles one job takes no such setting. */
+        .concurrency = (unsigned)settings_number(s, SET_CONCURRENCY),
+        .receipts = settings_on(s, SET_RECEIPTS),
+        .force = settings_on(s, SET_FORCE),
+    };
+    if (config.concurrency == 0)
+        config.concurrency = 1;
+    a->engine = engine_new(&config);
+}
+
+int assemble(struct assembly *a, const struct settings *s, enum assemble_extent extent,
+             struct err *err)
+{
+    struct destination d;
+    struct token token = {0};
+    int rc = -1;
+    memset(a, 0, sizeof(*a));
+    if (destination_parse(settings_text(s, SET_TO), &d, err) < 0)
+        return -1;
+    if (extent == ASSEMBLE_ENGINE && (key_template_check(settings_text(s, SET_KEY), err) < 0 ||
+                                      token_load(settings_text(s, SET_TOKEN_FILE), &token, err) < 0))
+        goto out;
+    if (open_sink(a, s, &d, err) < 0)
+        goto out;
+    if (extent == ASSEMBLE_ENGINE) {
+        if (open_source(a, s, &token, err) < 0)
+            goto out;
+        make_engine(a, s);
+    }
+    rc = 0;
+out:
+    token_release(&token);
+    destination_release(&d);
+    if (rc < 0)
+        assembly_release(a);
+    return rc;
+}
+
+void assembly_release(struct assembly *a)
+{
+    engine_free(a->engine);
+    if (a->source)
+        a->source->ops->free(a->source);
+    if (a->sink)
+        a->sink->ops->free(a->sink);
+    credentials_free(a->credentials);
+    loop_free(a->loop);
+    memset(a, 0, sizeof(*a));
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * credentials_profile: a profile of the AWS CLI's shared credentials and config files: its keys,
+ * and the settings that concern S3.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "aws/credentials_provider.h"
+#include "aws/ini.h"
+#include "core/mem.h"
+
+struct shared_file {
+    char *path;      /* owned; NULL when there is no place to look in */
+    char *section;   /* owned; the profile's name in this file */
+    struct ini *ini; /* owned; NULL when there is no such file */
+};
+
+/* What the credentials file says goes before what the config file says. */
+enum { CREDENTIALS_FILE, CONFIG_FILE, N_FILES };
+
+struct profile {
+    const char *name; /* borrowed */
+    bool named;       /* by the user, so it has to exist */
+    struct shared_file files[N_FILES];
+};
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* "~/" is the home directory, as the AWS CLI has it. NULL: HOME is needed and not set. */
+static char *file_path(const char *from_environment, const char *fallback)
+{
+    const char *path = variable(from_environment);
+    if (!path)
+        path = fallback;
+    if (strncmp(path, "~/", 2) != 0)
+        return xstrdup(path);
+    const char *home = variable("HOME");
+    return home ? xprintf("%s%s", home, path + 1) : NULL;
+}
+
+static void profile_close(struct profile *p)
+{
+    for (size_t i = 0; i < N_FILES; i++) {
+        free(p->files[i].path);
+        free(p->files[i].section);
+        ini_free(p->files[i].ini);
+    }
+}
+
+static void describe_file(const struct shared_file *file, struct buf *out)
+{
+    if (file->path)
+        buf_printf(out, "[%s] in %s%s", file->section, file->path,
+                   file->ini ? "" : " (no such file)");
+    else
+        buf_printf(out, "[%s] in no file, as HOME is not set", file->section);
+}
+
+static void describe_files(const struct profile *p, struct buf *out)
+{
+    describe_file(&p->files[CREDENTIALS_FILE], out);
+    buf_str_append(out, " and ");
+    describe_file(&p->files[CONFIG_FILE], out);
+}
+
+/* Loads both files; profile_close() has to follow whatever it returns. */
+static int profile_open(const char *wanted, struct profile *p, struct err *err)
+{
+    *p = (struct profile){.name = wanted ? wanted : variable("AWS_PROFILE")};
+    p->named = p->name != NULL;
+    if (!p->named)
+        p->name = "default";
+    struct shared_file *keys = &p->files[CREDENTIALS_FILE], *config = &p->files[CONFIG_FILE];
+    keys->path = file_path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
+    keys->section = xstrdup(p->name);
+    config->path = file_path("AWS_CONFIG_FILE", "~/.aws/config");
+    config->section = xprintf("profile %s", p->name);
+    for (size_t i = 0; i < N_FILES; i++)
+        if (p->files[i].path && ini_load(p->files[i].path, &p->files[i].ini, err) < 0)
+            return -1;
+    /* The default profile is [default]; [profile default] is understood too, and goes before. */
+    if (strcmp(p->name, "default") == 0 && !ini_has(config->ini, config->section)) {
+        free(config->section);
+        config->section = xstrdup(p->name);
+    }
+    if (!p->named || ini_has(keys->ini, keys->section) || ini_has(config->ini, config->section))
+        return 0;
+    struct buf places = BUF_INIT(sizeof(err->msg));
+    describe_files(p, &places);
+    err_set(err, ERR_CONFIG, "no profile \"%s\" (from %s): looked for %s", p->name,
+            wanted ? "--profile" : "AWS_PROFILE", buf_str(&places));
+    buf_release(&places);
+    return -1;
+}
+
+static const char *file_get(const struct shared_file *file, const char *key)
+{
+    return ini_get(file->ini, file->section, NULL, key, NULL);
+}
+
+int credentials_profile(const char *profile, struct aws_credentials *out, struct buf *tried,
+                        struct err *err)
+{
+    static const char *const providers[N_FILES] = {"shared credentials file", "shared config file"};
+    struct profile p;
+    int result = profile_open(profile, &p, err);
+    for (size_t i = 0; result == 0 && i < N_FILES; i++) {
+        const struct shared_file *file = &p.files[i];
+        char *where = xprintf("profile \"%s\" of %s", p.name, file->path ? file->path : "");
+        const struct credentials_found found = {
+            .provider = providers[i],
+            .where = where,
+            .id_name = "aws_access_key_id",
+            .id = file_get(file, "aws_access_key_id"),
+            .secret_name = "aws_secret_access_key",
+            .secret = file_get(file, "aws_secret_access_key"),
+            .token_name = "aws_session_token",
+            .token = file_get(file, "aws_session_token"),
+        };
+        result = credentials_fill(out, &found, err);
+        free(where);
+    }
+    if (result == 0) {
+        buf_str_append(tried, "aws_access_key_id of ");
+        describe_files(&p, tried);
+    }
+    profile_close(&p);
+    return result;
+}
+
+/* A setting of the profile, and where it stands; NULL when there is none. */
+static const char *setting(const struct profile *p, const char *parent, const char *key,
+                           const char **path, unsigned *line)
+{
+    for (size_t i = 0; i < N_FILES; i++) {
+        const struct shared_file *file = &p->files[i];
+        const char *value = ini_get(file->ini, file->section, parent, key, line);
+        *path = file->path;
+        if (value && *value)
+            return value;
+    }
+    return NULL;
+}
+
+/* The endpoint of S3: that of the [services NAME] section which the profile names, else its own. */
+static int endpoint_url(const struct profile *p, char **out, struct err *err)
+{
+    const char *path;
+    unsigned line;
+    const char *services = setting(p, NULL, "services", &path, &line);
+    const char *url = NULL;
+    if (services) {
+        const struct ini *config = p->files[CONFIG_FILE].ini;
+        char *section = xprintf("services %s", services);
+        bool exists = ini_has(config, section);
+        url = ini_get(config, section, "s3", "endpoint_url", NULL);
+        free(section);
+        if (!exists)
+            return err_set(err, ERR_CONFIG, "%s, line %u: there is no [services %s] in %s", path,
+                           line, services,
+                           p->files[CONFIG_FILE].path ? p->files[CONFIG_FILE].path : "any file");
+    }
+    if (!url || !*url)
+        url = setting(p, NULL, "endpoint_url", &path, &line);
+    *out = xstrdup(url);
+    return 0;
+}
+
+/* It becomes part of host names and of signatures. */
+static bool is_region(const char *s)
+{
+    size_t len = strlen(s);
+    return len <= 63 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+                                  ) == len;
+}
+
+static bool is_style(const char *s)
+{
+    return strcmp(s, "auto") == 0 || strcmp(s, "path") == 0 || strcmp(s, "virtual") == 0;
+}
+
+static int read_settings(const struct profile *p, struct aws_profile *out, struct err *err)
+{
+    const char *path;
+    unsigned line;
+    const char *value = setting(p, NULL, "region", &path, &line);
+    if (value && !is_region(value))
+        return err_set(err, ERR_CONFIG,
+                       "%s, line %u: region is not a region's name, such as eu-west-1", path, line);
+    out->region = xstrdup(value);
+    value = setting(p, "s3", "addressing_style", &path, &line);
+    if (value && !is_style(value))
+        return err_set(err, ERR_CONFIG, "%s, line %u: addressing_style is not auto, path or virtual",
+                       path, line);
+    out->addressing_style = xstrdup(value);
+    out->ca_bundle = xstrdup(setting(p, NULL, "ca_bundle", &path, &line));
+    return endpoint_url(p, &out->endpoint_url, err);
+}
+
+int aws_profile_load(const char *profile, struct aws_profile *out, struct err *err)
+{
+    struct profile p;
+    struct aws_profile found = {0};
+    int result = profile_open(profile, &p, err);
+    if (result == 0)
+        result = read_settings(&p, &found, err);
+    profile_close(&p);
+    if (result < 0)
+        aws_profile_release(&found);
+    else
+        *out = found;
+    return result;
+}
+
+void aws_profile_release(struct aws_profile *p)
+{
+    free(p->region);
+    free(p->endpoint_url);
+    free(p->ca_bundle);
+    free(p->addressing_style);
+    *p = (struct aws_profile){0};
+}

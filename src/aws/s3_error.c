@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "aws/s3_error.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "aws/xml.h"
+#include "core/clock.h"
+#include "core/text.h"
+
+enum kind {
+    KIND_OTHER,
+    KIND_BUCKET,      /* no such bucket */
+    KIND_KEY,         /* no such key */
+    KIND_UPLOAD,      /* no such multipart upload */
+    KIND_EXISTS,      /* a condition failed */
+    KIND_ACCESS,      /* we may not */
+    KIND_KEY_ID,      /* access key unknown */
+    KIND_SECRET,      /* secret key wrong */
+    KIND_TOKEN,       /* session token too old or wrong */
+    KIND_REGION,      /* the bucket lives elsewhere */
+    KIND_CLOCK,       /* ours is off */
+    KIND_BUSY,        /* again later */
+    KIND_INTEGRITY,   /* the bytes changed on the way */
+    KIND_DESTINATION, /* the bucket or the store cannot take it */
+    KIND_PROTOCOL,    /* starting over may help */
+};
+
+static const struct {
+    const char *code;
+    enum kind kind;
+} kinds[] = {
+    {"NoSuchBucket", KIND_BUCKET},
+    {"NoSuchKey", KIND_KEY},
+    {"NoSuchVersion", KIND_KEY},
+    {"NotFound", KIND_KEY},
+    {"NoSuchUpload", KIND_UPLOAD},
+    {"PreconditionFailed", KIND_EXISTS},
+    {"ConditionalRequestConflict", KIND_EXISTS},
+    {"AccessDenied", KIND_ACCESS},
+    {"AllAccessDisabled", KIND_ACCESS},
+    {"AccountProblem", KIND_ACCESS},
+    {"InvalidSecurity", KIND_ACCESS},
+    {"NotSignedUp", KIND_ACCESS},
+    {"UserSuspended", KIND_ACCESS}, /* Ceph */
+    {"InvalidAccessKeyId", KIND_KEY_ID},
+    {"SignatureDoesNotMatch", KIND_SECRET},
+    {"ExpiredToken", KIND_TOKEN},
+    {"InvalidToken", KIND_TOKEN},
+    {"TokenRefreshRequired", KIND_TOKEN},
+    {"PermanentRedirect", KIND_REGION},
+    {"AuthorizationHeaderMalformed", KIND_REGION},
+    {"IllegalLocationConstraintException", KIND_REGION},
+    {"RequestTimeTooSkewed", KIND_CLOCK},
+    {"SlowDown", KIND_BUSY},
+    {"InternalError", KIND_BUSY},
+    {"ServiceUnavailable", KIND_BUSY},
+    {"RequestTimeout", KIND_BUSY},
+    {"OperationAborted", KIND_BUSY},
+    {"Throttling", KIND_BUSY},
+    {"RequestLimitExceeded", KIND_BUSY},
+    {"TooManyRequests", KIND_BUSY},
+    {"Busy", KIND_BUSY},
+    {"BadDigest", KIND_INTEGRITY},
+    {"InvalidDigest", KIND_INTEGRITY},
+    {"IncompleteBody", KIND_INTEGRITY},
+    {"XAmzContentSHA256Mismatch", KIND_INTEGRITY},
+    {"XAmzContentChecksumMismatch", KIND_INTEGRITY},
+    {"InvalidBucketName", KIND_DESTINATION},
+    {"QuotaExceeded", KIND_DESTINATION},
+    {"NotImplemented", KIND_DESTINATION},
+    {"InvalidPart", KIND_PROTOCOL},
+    {"InvalidPartOrder", KIND_PROTOCOL},
+};
+
+/* An <Error> document. */
+struct doc {
+    bool is_error;
+    char code[64];
+    char message[192];
+    char region[64];
+    char endpoint[128];
+};
+
+static void each(void *arg, const char *path, const char *text)
+{
+    struct doc *doc = arg;
+    if (strncmp(path, "ErrorResponse/", 14) == 0) /* as the other AWS services nest it */
+        path += 14;
+    const struct {
+        const char *path;
+        char *out;
+        size_t size;
+    } wanted[] = {
+        {"Error/Code", doc->code, sizeof(doc->code)},
+        {"Error/Message", doc->message, sizeof(doc->message)},
+        {"Error/Region", doc->region, sizeof(doc->region)},
+        {"Error/Endpoint", doc->endpoint, sizeof(doc->endpoint)},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if (strcmp(path, wanted[i].path) == 0) {
+            snprintf(wanted[i].out, wanted[i].size, "%s", text);
+            text_make_printable(wanted[i].out);
+        }
+    doc->is_error |= strcmp(path, "Error") == 0;
+}
+
+static struct doc read_doc(const char *body, size_t len)
+{
+    struct doc doc = {0};
+    struct err ignored = {0};
+    if (len && xml_read(body, len, each, &doc, &ignored) < 0)
+        doc = (struct doc){0};
+    doc.is_error &= doc.code[0] != '\0';
+    return doc;
+}
+
+bool s3_error_is(const char *body, size_t len)
+{
+    return read_doc(body, len).is_error;
+}
+
+static enum kind kind_of(const struct doc *doc, const struct s3_answer *answer)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(doc->code, kinds[i].code) == 0) {
+            /* Without a region in it, it is about another part of that header. */
+            bool other = strcmp(doc->code, "AuthorizationHeaderMalformed") == 0 &&
+                         !doc->region[0] && !answer->bucket_region;
+            return other ? KIND_ACCESS : kinds[i].kind;
+        }
+    if (answer->status == 412)
+        return KIND_EXISTS;
+    if (answer->status == 301 || (answer->bucket_region && answer->head && answer->status == 400))
+        return KIND_REGION;
+    if (answer->status >= 500 && answer->status != 501)
+        return KIND_BUSY;
+    return KIND_OTHER;
+}
+
+static const char *permission(const char *operation)
+{
+    if (strcmp(operation, "ListObjectsV2") == 0)
+        return "s3:ListBucket";
+    if (strcmp(operation, "AbortMultipartUpload") == 0)
+        return "s3:AbortMultipartUpload";
+    if (strcmp(operation, "HeadObject") == 0 || strcmp(operation, "GetObject") == 0)
+        return "s3:GetObject and s3:ListBucket (without it a missing key is denied too)";
+    return "s3:PutObject";
+}
+
+/* "Code: message", or what there is of it; the status when there is neither. */
+static const char *reason(const struct doc *doc, const struct s3_answer *answer, char *out,
+                          size_t size)
+{
+    if (doc->code[0])
+        snprintf(out, size, "%s%s%s", doc->code, doc->message[0] ? ": " : "", doc->message);
+    else
+        snprintf(out, size, "status %d", answer->status);
+    return out;
+}
+
+static void set_auth(struct err *err, const struct s3_context *ctx, enum kind kind, const char *why)
+{
+    if (kind == KIND_KEY_ID)
+        err_set(err, ERR_AUTH,
+                "%s does not know the access key from %s (%s): check the key, the profile and "
+                "--endpoint-url",
+                ctx->endpoint, ctx->provider, why);
+    else if (kind == KIND_SECRET)
+        err_set(err, ERR_AUTH,
+                "%s: the signature is wrong (%s): the secret access key from %s does not belong to "
+                "its access key",
+                ctx->endpoint, why, ctx->provider);
+    else if (kind == KIND_TOKEN)
+        err_set(err, ERR_AUTH,
+                "%s: the session token from %s has expired or is not valid (%s): get new "
+                "credentials",
+                ctx->endpoint, ctx->provider, why);
+    else
+        err_set(err, ERR_AUTH,
+                "%s: %s is refused (%s): allow %s to the credentials from %s, or use others "
+                "(--profile)",
+                ctx->what, ctx->operation, why, permission(ctx->operation), ctx->provider);
+}
+
+static void set_region(struct err *err, const struct s3_context *ctx, const struct doc *doc,
+                       const struct s3_answer *answer)
+{
+    const char *told = doc->region[0] ? doc->region : answer->bucket_region;
+    if (told)
+        err_set(err, ERR_DESTINATION, "bucket %s is in region %.64s, not in %s: give --region %.64s",
+                ctx->bucket, told, ctx->region, told);
+    else if (doc->endpoint[0])
+        err_set(err, ERR_DESTINATION,
+                "bucket %s is not at %s but at %s: give its --region or --endpoint-url", ctx->bucket,
+                ctx->endpoint, doc->endpoint);
+    else
+        err_set(err, ERR_DESTINATION,
+                "bucket %s is not in region %s (%s answered %d): give its --region or "
+                "--endpoint-url",
+                ctx->bucket, ctx->region, ctx->endpoint, answer->status);
+}
+
+static void set_clock(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer)
+{
+    int64_t theirs_ms, off_s = 0;
+    if (answer->date && date_parse_http(answer->date, &theirs_ms) == 0)
+        off_s = (clock_wall_ms() - theirs_ms) / 1000;
+    if (off_s)
+        err_set(err, ERR_CONFIG,
+                "%s refuses signatures made now: this machine's clock is %lld s %s; set it right",
+                ctx->endpoint, (long long)(off_s < 0 ? -off_s : off_s),
+                off_s < 0 ? "behind" : "ahead");
+    else
+        err_set(err, ERR_CONFIG,
+                "%s refuses signatures made now (RequestTimeTooSkewed): set this machine's clock "
+                "right",
+                ctx->endpoint);
+}
+
+void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer)
+{
+    char type[80];
+    snprintf(type, sizeof(type), "%s", answer->content_type ? answer->content_type : "no type");
+    text_make_printable(type);
+    err_set(err, ERR_DESTINATION,
+            "%s answered %d with %s to %s: is it an S3 service? Check --endpoint-url",
+            ctx->endpoint, answer->status, type, ctx->operation);
+    err->http_status = answer->status;
+}
+
+static bool is_html(const struct s3_answer *answer)
+{
+    return answer->content_type && strncmp(answer->content_type, "text/html", 9) == 0;
+}
+
+/* What has no code that we know. */
+static void set_other(struct err *err, const struct s3_context *ctx, const struct doc *doc,
+                      const struct s3_answer *answer, const char *why)
+{
+    int status = answer->status;
+    if (doc->is_error)
+        err_set(err, ERR_HTTP, "%s: %s: %s", ctx->what, ctx->operation, why);
+    else if (status == 408 || status == 425 || status == 429 || status == 307)
+        err_set(err, ERR_HTTP, "%s: %s: %s answered %d", ctx->what, ctx->operation, ctx->endpoint,
+                status);
+    else if (answer->head && status == 404 && !is_html(answer))
+        err_set(err, ERR_NOT_FOUND, "%s does not exist", ctx->what);
+    else if (answer->head && (status == 400 || status == 401 || status == 403))
+        err_set(err, ERR_AUTH,
+                "%s: HeadObject is refused (%d; a reason is never given to it): check the "
+                "credentials from %s and the region %s, and allow them %s",
+                ctx->what, status, ctx->provider, ctx->region, permission(ctx->operation));
+    else
+        s3_error_not_s3(err, ctx, answer);
+}
+
+void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer)
+{
+    struct doc doc = read_doc(answer->body, answer->body_len);
+    char text[sizeof(doc.code) + sizeof(doc.message) + 8];
+    const char *why = reason(&doc, answer, text, sizeof(text));
+    enum kind kind = kind_of(&doc, answer);
+    int status = answer->status;
+    switch (kind) {
+    case KIND_BUCKET:
+        err_set(err, ERR_DESTINATION, "bucket %s does not exist at %s: create it, or correct --to",
+                ctx->bucket, ctx->endpoint);
+        break;
+    case KIND_KEY:
+        err_set(err, ERR_NOT_FOUND, "%s does not exist", ctx->what);
+        break;
+    case KIND_UPLOAD:
+        err_set(err, ERR_PROTOCOL, "%s: its multipart upload is gone (%s): something aborted it",
+                ctx->what, why);
+        status = 404;
+        break;
+    case KIND_EXISTS:
+        err_set(err, ERR_EXISTS, "%s is taken (%s)", ctx->what, why);
+        break;
+    case KIND_ACCESS:
+    case KIND_KEY_ID:
+    case KIND_SECRET:
+    case KIND_TOKEN:
+        set_auth(err, ctx, kind, why);
+        break;
+    case KIND_REGION:
+        set_region(err, ctx, &doc, answer);
+        break;
+    case KIND_CLOCK:
+        set_clock(err, ctx, answer);
+        break;
+    case KIND_BUSY:
+        err_set(err, ERR_HTTP, "%s: %s: %s is busy or has a fault (%s)", ctx->what, ctx->operation,
+                ctx->endpoint, why);
+        if (status < 500 && status != 429) /* 200, 400 and 409 mean the same here */
+            status = 503;
+        break;
+    case KIND_INTEGRITY:
+    case KIND_DESTINATION:
+    case KIND_PROTOCOL:
+        err_set(err,
+                kind == KIND_INTEGRITY     ? ERR_INTEGRITY
+                : kind == KIND_DESTINATION ? ERR_DESTINATION
+                                           : ERR_PROTOCOL,
+                "%s: %s: %s", ctx->what, ctx->operation, why);
+        break;
+    case KIND_OTHER:
+        set_other(err, ctx, &doc, answer, why);
+        break;
+    }
+    err->http_status = status;
+    err->retry_after_ms = answer->retry_after_ms;
+}
+
+bool s3_error_upload_gone(const struct err *err)
+{
+    return (err->code == ERR_PROTOCOL || err->code == ERR_NOT_FOUND) && err->http_status == 404;
+}

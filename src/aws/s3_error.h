@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * s3_error: what an S3 store's refusal means, in our codes and words. Codes: S3 API reference,
+ * "Error responses"; where stores differ from AWS the .c says so. Pure; any thread.
+ *
+ *     struct s3_context ctx = {.operation = "PutObject", .what = "s3://b/k", ...};
+ *     struct s3_answer answer = {.status = 403, .body = body, .body_len = len};
+ *     s3_error_set(&err, &ctx, &answer);
+ *     log_error("%s", err.msg);
+ */
+#ifndef EGRESS_AWS_S3_ERROR_H
+#define EGRESS_AWS_S3_ERROR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/err.h"
+
+/* What was tried, for the message. All borrowed, none NULL. */
+struct s3_context {
+    const char *operation; /* S3's name: "PutObject" */
+    const char *what;      /* "s3://bucket/key" */
+    const char *bucket;
+    const char *endpoint;
+    const char *region;
+    const char *provider; /* of the credentials: "environment" */
+};
+
+/* What came. Borrowed. Header values: NULL when not sent. */
+struct s3_answer {
+    int status;
+    int retry_after_ms;
+    bool head; /* of a HEAD request: never a body */
+    const char *content_type;
+    const char *bucket_region; /* x-amz-bucket-region */
+    const char *date;
+    const char *body;
+    size_t body_len;
+};
+
+/* Sets err from an answer that is no success. Which code:
+ * ERR_NOT_FOUND no such key - ERR_EXISTS a condition failed - ERR_DESTINATION bucket, region,
+ * endpoint, quota - ERR_AUTH, ERR_CONFIG (clock) who we are - ERR_HTTP with a status that is worth
+ * a retry: the store is busy or broken - ERR_INTEGRITY what arrived is not what we sent -
+ * ERR_PROTOCOL with http_status 404: the multipart upload is gone - ERR_HTTP otherwise. */
+void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
+
+/* Whether a body (of a 200, too) is an <Error> document. */
+bool s3_error_is(const char *body, size_t len);
+
+/* ERR_DESTINATION: an answer that no S3 service would give. */
+void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
+
+/* Whether err (of an upload's part, completion or abort) says that the upload is not there. */
+bool s3_error_upload_gone(const struct err *err);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * retry: whether and when a request is sent again.
+ */
+#include "core/clock.h"
+#include "core/random.h"
+#include "core/text.h"
+#include "net/net_private.h"
+
+enum {
+    COST_TRANSIENT = 14,
+    COST_THROTTLED = 5,
+    BASE_TRANSIENT_MS = 50,
+    BASE_THROTTLED_MS = 1000,
+    DELAY_MAX_MS = 20 * 1000,
+    /* A longer Retry-After is the job's business (queue), not this request's. */
+    RETRY_AFTER_MAX_MS = 60 * 1000,
+};
+
+static bool is_throttle(const struct err *err)
+{
+    return err->http_status == 429 || err->http_status == 503;
+}
+
+/* Full jitter: all delays up to the bound are equally likely, so that clients do not march in
+ * step. */
+static int64_t jitter(int64_t bound_ms)
+{
+    return (int64_t)(random_u64() % (uint64_t)(bound_ms + 1));
+}
+
+bool retry_wanted(struct retry_budget *budget, const struct err *err, int attempt, int max_attempts,
+                  int64_t *delay_ms)
+{
+    bool transient = err->code == ERR_NETWORK || err->code == ERR_TIMEOUT ||
+                     (err->code == ERR_HTTP && err_is_retryable(err) && err->http_status != 501);
+    if (!transient || attempt >= max_attempts || err->retry_after_ms > RETRY_AFTER_MAX_MS)
+        return false;
+    int cost = is_throttle(err) ? COST_THROTTLED : COST_TRANSIENT;
+    if (budget->tokens < cost)
+        return false;
+    budget->tokens -= cost;
+    int64_t bound = is_throttle(err) ? BASE_THROTTLED_MS : BASE_TRANSIENT_MS;
+    for (int i = 1; i < attempt && bound < DELAY_MAX_MS; i++)
+        bound *= 2;
+    *delay_ms = jitter(bound < DELAY_MAX_MS ? bound : DELAY_MAX_MS);
+    if (*delay_ms < err->retry_after_ms)
+        *delay_ms = err->retry_after_ms;
+    return true;
+}
+
+void retry_succeeded(struct retry_budget *budget, int attempt)
+{
+    budget->tokens += attempt > 1 ? COST_TRANSIENT : 1;
+    if (budget->tokens > RETRY_BUDGET_MAX)
+        budget->tokens = RETRY_BUDGET_MAX;
+}
+
+int retry_after_ms(const char *value)
+{
+    int64_t n;
+    if (text_parse_int(value, 0, 1000 * 1000, &n) == 0)
+        return (int)(n * 1000);
+    if (date_parse_http(value, &n) < 0)
+        return 0;
+    n -= clock_wall_ms();
+    return n <= 0 ? 0 : n > 1000 * 1000 * 1000 ? 1000 * 1000 * 1000 : (int)n;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * voxel51: see voxel51.h. Here: making one, and job details. A describe waits in the queue until
+ * `pump` takes it into a lookup (one request); what a batch leaves open goes back into the queue to
+ * be asked alone.
+ */
+#include "platform/voxel51.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "net/url.h"
+#include "platform/voxel51_parse.h"
+#include "platform/voxel51_private.h"
+
+enum {
+    BATCH_MAX = 100,
+    GETS_MAX = 8,
+    DETAILS_MAX_BYTES = 1024 * 1024,
+    BATCH_MAX_BYTES = 8 * 1024 * 1024,
+    BATCH_BODY_MAX = 64 + BATCH_MAX * (JOB_ID_MAX + 3),
+};
+
+struct describe {
+    struct describe *next;
+    char id[JOB_ID_MAX + 1];
+    struct source_job *job; /* borrowed until done */
+    source_done_fn *done;
+    void *arg;
+    bool alone; /* not in a batch: one has left it open */
+    struct err err;
+};
+
+struct lookup {
+    struct voxel51 *v;
+    struct describe *asked[BATCH_MAX]; /* owned */
+    size_t n;
+    struct buf body;
+};
+
+/* ---- shared ---- */
+
+char *voxel51_job_url(const struct voxel51 *v, const char *id, const char *rest)
+{
+    struct buf id_text = BUF_INIT(3 * JOB_ID_MAX);
+    url_encode(&id_text, id, strlen(id), false);
+    char *url = xprintf("%s/jobs/%s%s", v->base_url, buf_str(&id_text), rest);
+    buf_release(&id_text);
+    return url;
+}
+
+struct http_header voxel51_auth_header(const struct voxel51 *v)
+{
+    return (struct http_header){"Authorization", v->authorization, true};
+}
+
+bool voxel51_common_error(const char *job, const struct http_response *rsp, const struct err *cause,
+                          char words[VOXEL51_WORDS_SIZE], bool *envelope, struct err *err)
+{
+    char message[VOXEL51_MESSAGE_SIZE] = "";
+    *envelope = rsp && voxel51_parse_error(rsp->body, rsp->body_len, message);
+    snprintf(words, VOXEL51_WORDS_SIZE, "%s%s", *message ? ": " : "", message);
+    if (cause->code == ERR_HTTP && cause->http_status == 401) {
+        err_set(err, ERR_AUTH,
+                "the Platform refused the token (401%s); check which token is used, or create a "
+                "new one",
+                words);
+        err->http_status = 401;
+        return true;
+    }
+    if (cause->code == ERR_HTTP && !err_is_retryable(cause) && cause->http_status >= 400)
+        return false;
+    *err = *cause;
+    if (*words)
+        snprintf(err->msg, sizeof(err->msg), "%s%s", cause->msg, words);
+    if (cause->code != ERR_CANCELLED)
+        err_prefix(err, "job %s", job);
+    return true;
+}
+
+/* ---- the queue ---- */
+
+static void pump_task(void *arg);
+
+static void enqueue(struct voxel51 *v, struct describe *d)
+{
+    d->next = NULL;
+    *v->queue_end = d;
+    v->queue_end = &d->next;
+}
+
+static struct describe *dequeue(struct voxel51 *v)
+{
+    struct describe *d = v->queue;
+    v->queue = d->next;
+    if (!v->queue)
+        v->queue_end = &v->queue;
+    return d;
+}
+
+/* The letters of source.h, so that an id cannot reach out of its place in the path. */
+static bool is_job_id(const char *id)
+{
+    static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    size_t len = strnlen(id, JOB_ID_MAX + 1);
+    return len >= 1 && len <= JOB_ID_MAX && *id != '_' && *id != '-' && strspn(id, chars) == len;
+}
+
+static void describe(struct source *source, const char *job_id, struct source_job *job,
+                     source_done_fn *done, void *arg)
+{
+    struct voxel51 *v = (struct voxel51 *)source;
+    struct describe *d = xcalloc(1, sizeof(*d));
+    d->job = job;
+    d->done = done;
+    d->arg = arg;
+    if (is_job_id(job_id)) {
+        memcpy(d->id, job_id, strlen(job_id) + 1);
+    } else {
+        err_set(&d->err, ERR_INPUT,
+                "\"%.140s\" is not a job id; expected letters, digits, '-' and '_', at most %d",
+                job_id, JOB_ID_MAX);
+    }
+    enqueue(v, d);
+    if (!v->posted) { /* from the loop, so that all describes of one turn go together */
+        v->posted = true;
+        loop_post(v->loop, &v->task, pump_task, v);
+    }
+}
+
+/* The source may be freed by the caller as soon as its last describe is told. */
+static void tell(struct describe *d)
+{
+    d->done(d->arg, d->err.code == ERR_NONE ? NULL : &d->err);
+    free(d);
+}
+
+/* ---- lookups ---- */
+
+static void pump(struct voxel51 *v);
+static void on_get_done(void *arg, const struct http_response *rsp, const struct err *err);
+static void on_batch_done(void *arg, const struct http_response *rsp, const struct err *err);
+
+static bool asked_already(const struct lookup *lookup, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(lookup->asked[k]->id, lookup->asked[i]->id) == 0)
+            return true;
+    return false;
+}
+
+static void send_batch(struct lookup *lookup)
+{
+    struct voxel51 *v = lookup->v;
+    lookup->body = BUF_INIT(BATCH_BODY_MAX);
+    buf_str_append(&lookup->body, "{\"action\":\"details\",\"ids\":[");
+    for (size_t i = 0; i < lookup->n; i++)
+        if (!asked_already(lookup, i)) /* letters that JSON takes as they are */
+            buf_printf(&lookup->body, "%s\"%s\"", i ? "," : "", lookup->asked[i]->id);
+    buf_str_append(&lookup->body, "]}");
+    CHECK(!buf_overflowed(&lookup->body));
+    char *url = xprintf("%s/jobs/batch", v->base_url);
+    struct http_header headers[] = {voxel51_auth_header(v),
+                                    {"Content-Type", "application/json", false}};
+    struct http_request rq = {
+        .method = "POST",
+        .url = url,
+        .headers = headers,
+        .n_headers = 2,
+        .body = buf_str(&lookup->body),
+        .body_len = lookup->body.len,
+        .has_body = true,
+        .max_body = BATCH_MAX_BYTES,
+    };
+    http_start(v->loop, &rq, &(struct http_events){.on_done = on_batch_done}, lookup);
+    free(url);
+}
+
+static void send_get(struct lookup *lookup)
+{
+    struct voxel51 *v = lookup->v;
+    char *url = voxel51_job_url(v, lookup->asked[0]->id, "");
+    struct http_header auth = voxel51_auth_header(v);
+    struct http_request rq = {
+        .method = "GET",
+        .url = url,
+        .headers = &auth,
+        .n_headers = 1,
+        .max_body = DETAILS_MAX_BYTES,
+        .flags = HTTP_FOLLOW,
+    };
+    http_start(v->loop, &rq, &(struct http_events){.on_done = on_get_done}, lookup);
+    free(url);
+}
+
+/* Takes as many as one request can ask for. The queue is not empty. */
+static void start_lookup(struct voxel51 *v)
+{
+    struct lookup *lookup = xcalloc(1, sizeof(*lookup));
+    lookup->v = v;
+    do
+        lookup->asked[lookup->n++] = dequeue(v);
+    while (!v->no_batch && !lookup->asked[0]->alone && lookup->n < BATCH_MAX && v->queue &&
+           !v->queue->alone && v->queue->err.code == ERR_NONE);
+    v->n_lookups++;
+    if (lookup->n == 1)
+        send_get(lookup);
+    else
+        send_batch(lookup);
+}
+
+static void pump(struct voxel51 *v)
+{
+    struct describe *refused = NULL;
+    while (v->queue) {
+        if (v->queue->err.code != ERR_NONE) {
+            struct describe *d = dequeue(v);
+            d->next = refused;
+            refused = d;
+            continue;
+        }
+        if (v->n_lookups >= (v->no_batch || v->queue->alone ? GETS_MAX : 1))
+            break;
+        start_lookup(v);
+    }
+    while (refused) {
+        struct describe *d = refused;
+        refused = d->next;
+        tell(d);
+    }
+}
+
+static void pump_task(void *arg)
+{
+    struct voxel51 *v = arg;
+    v->posted = false;
+    pump(v);
+}
+
+/* Sends back to the queue what is still open, starts the next request, then tells the rest. */
+static void finish_lookup(struct lookup *lookup, const bool *open)
+{
+    struct voxel51 *v = lookup->v;
+    size_t n = 0;
+    for (size_t i = 0; i < lookup->n; i++) {
+        if (open && open[i]) {
+            lookup->asked[i]->alone = true;
+            enqueue(v, lookup->asked[i]);
+        } else {
+            lookup->asked[n++] = lookup->asked[i];
+        }
+    }
+    v->n_lookups--;
+    if (!v->posted) /* else the task does it */
+        pump(v);
+    for (size_t i = 0; i < n; i++)
+        tell(lookup->asked[i]);
+    buf_release(&lookup->body);
+    free(lookup);
+}
+
+/* A refusal of one job, whether by GET or within a batch. */
+static void set_refused(struct err *err, const char *id, int status, const char *words,
+                        bool envelope)
+{
+    if (status == 403 && !envelope)
+        err_set(err, ERR_AUTH,
+                "job %s: the way to the Platform is refused (403, not in the "
+                "Platform's words); check the base URL, the proxy and the token",
+                id);
+    else if (status == 403)
+        err_set(err, ERR_JOB_UNKNOWN, "job %s: not a job that this token may see (403%s)", id,
+                words);
+    else
+        err_set(err, ERR_JOB_UNKNOWN, "job %s: the Platform does not know it (%d%s)%s", id, status,
+                words,
+                envelope ? "" : "; the answer is not in its usual form: is the base URL right?");
+    err->http_status = status;
+}
+
+/* A 2xx whose body is not what was asked for. */
+static void describe_misfit(struct err *err, const struct http_response *rsp)
+{
+    char type[64];
+    const char *value = http_response_header(rsp, "Content-Type");
+    snprintf(type, sizeof(type), "%s", value ? value : "no content type");
+    text_make_printable(type);
+    size_t used = strlen(err->msg);
+    snprintf(err->msg + used, sizeof(err->msg) - used, "; got %d, %s, %zu bytes", rsp->status, type,
+             rsp->body_len);
+    err->http_status = rsp->status;
+}
+
+static void on_get_done(void *arg, const struct http_response *rsp, const struct err *err)
+{
+    struct lookup *lookup = arg;
+    struct describe *d = lookup->asked[0];
+    char words[VOXEL51_WORDS_SIZE];
+    bool envelope;
+    if (!err) {
+        if (voxel51_parse_job(rsp->body, rsp->body_len, d->id, clock_wall_ms(), d->job, &d->err) <
+            0)
+            describe_misfit(&d->err, rsp);
+    } else if (!voxel51_common_error(d->id, rsp, err, words, &envelope, &d->err)) {
+        set_refused(&d->err, d->id, err->http_status, words, envelope);
+    }
+    finish_lookup(lookup, NULL);
+}
+
+/* What the batch said about one job; true when that must be asked again, alone. */
+static bool take_answer(struct describe *d, const struct voxel51_answer *answer)
+{
+    if (answer->result == VOXEL51_JOB)
+        return false;
+    /* Whether a code that is no refusal of the job passes by itself, a GET finds out. */
+    struct err cause = {.code = ERR_HTTP, .http_status = answer->status};
+    if (answer->result == VOXEL51_UNSAID || answer->status == 401 || err_is_retryable(&cause))
+        return true;
+    char words[VOXEL51_WORDS_SIZE];
+    snprintf(words, sizeof(words), "%s%s", *answer->message ? ": " : "", answer->message);
+    set_refused(&d->err, d->id, answer->status, words, true);
+    return false;
+}
+
+static void on_batch_done(void *arg, const struct http_response *rsp, const struct err *err)
+{
+    struct lookup *lookup = arg;
+    struct voxel51 *v = lookup->v;
+    struct voxel51_answer answers[BATCH_MAX] = {{0}};
+    bool open[BATCH_MAX] = {false};
+    struct err misfit = {0};
+    char words[VOXEL51_WORDS_SIZE];
+    bool envelope;
+    for (size_t i = 0; i < lookup->n; i++) {
+        answers[i].id = lookup->asked[i]->id;
+        answers[i].job = lookup->asked[i]->job;
+    }
+    bool refused = err && err->code == ERR_HTTP && err->http_status != 401 &&
+                   (err->http_status == 501 || !err_is_retryable(err));
+    if (refused || (!err && voxel51_parse_batch(rsp->body, rsp->body_len, clock_wall_ms(), answers,
+                                                lookup->n, &misfit) < 0)) {
+        log_info("the Platform does not take details in batches (%d); asking job by job",
+                 rsp ? rsp->status : 0);
+        v->no_batch = true;
+    }
+    for (size_t i = 0; i < lookup->n; i++) {
+        struct describe *d = lookup->asked[i];
+        if (v->no_batch)
+            open[i] = true;
+        else if (err)
+            (void)voxel51_common_error(d->id, rsp, err, words, &envelope, &d->err);
+        else
+            open[i] = take_answer(d, &answers[i]);
+    }
+    finish_lookup(lookup, open);
+}
+
+/* ---- making one ---- */
+
+static void voxel51_free(struct source *source)
+{
+    struct voxel51 *v = (struct voxel51 *)source;
+    if (!v)
+        return;
+    CHECK(!v->queue && v->n_lookups == 0 && v->n_streams == 0);
+    token_wipe(v->authorization, strlen(v->authorization));
+    free(v->authorization);
+    free(v->base_url);
+    free(v);
+}
+
+static const struct source_ops ops = {
+    .name = "voxel51",
+    .describe = describe,
+    .open = voxel51_open,
+    .resume = voxel51_resume,
+    .cancel = voxel51_cancel,
+    .free = voxel51_free,
+};
+
+struct source *voxel51_new(struct loop *loop, const struct voxel51_config *config, struct err *err)
+{
+    struct url base = {0};
+    if (url_parse(config->token->base_url, &base, err) < 0) {
+        err->code = ERR_CONFIG;
+        err_prefix(err, "the Platform's base URL");
+        return NULL;
+    }
+    struct voxel51 *v = xcalloc(1, sizeof(*v));
+    v->source.ops = &ops;
+    v->loop = loop;
+    v->base_url = xstrdup(config->token->base_url);
+    v->authorization = xprintf("Bearer %s", config->token->private_key);
+    v->route = config->source_route;
+    v->base_is_https = strcmp(base.scheme, "https") == 0;
+    v->base_is_local = url_is_local(&base);
+    v->queue_end = &v->queue;
+    url_release(&base);
+    return &v->source;
+}

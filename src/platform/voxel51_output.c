@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * voxel51_output: the bytes of an output. A stream is one request for them, with one for a signed
+ * URL before it where that is the route:
+ *
+ *     open -> [STEP_ASK_URL ->] STEP_FETCH -> on_open -> on_data... -> on_end
+ *
+ * What the first attempt may be replaced by, each once and only before on_open: a signed URL that
+ * is refused by a fresh one; on route AUTO any failure of the signed URL by /output; an answer that
+ * cannot go on where we stopped by one from byte 0.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "net/url.h"
+#include "platform/voxel51_parse.h"
+#include "platform/voxel51_private.h"
+
+enum { URL_ANSWER_MAX_BYTES = 64 * 1024 };
+
+struct source_stream {
+    struct voxel51 *v;
+    const struct source_job *job; /* borrowed until on_end */
+    struct source_events events;
+    void *arg;
+
+    struct http_call *call; /* the request under way: there always is one */
+    bool by_signed_url;     /* the route */
+    bool at_signed_url;     /* the request under way is for the bytes, at the signed URL */
+    uint64_t offset;        /* asked for */
+    char *validator;        /* owned; NULL at offset 0 */
+    bool refreshed;         /* a fresh signed URL has been tried */
+    bool from_zero;         /* the answer cannot go on: ask again from byte 0 */
+    bool cancelled;
+
+    /* What was told to on_open: net may repeat an attempt that broke before its first byte. */
+    bool opened;
+    uint64_t opened_at;
+    int64_t opened_size;
+    char *opened_validator; /* owned; or NULL */
+};
+
+static void end_stream(struct source_stream *s, const struct err *err)
+{
+    struct source_events events = s->events;
+    void *arg = s->arg;
+    s->v->n_streams--;
+    free(s->validator);
+    free(s->opened_validator);
+    free(s);
+    events.on_end(arg, err);
+}
+
+/* ---- the answer's head ---- */
+
+static void collect_hashes(const struct http_response *rsp, bool whole, struct voxel51_hashes *h)
+{
+    static const char *const lists[] = {"Digest", "Repr-Digest", "Content-Digest"};
+    const char *value = http_response_header(rsp, "x-goog-hash");
+    const char *stored = http_response_header(rsp, "x-goog-stored-content-encoding");
+    const char *sent = http_response_header(rsp, "Content-Encoding");
+    /* Google's hash is of the object as it is stored, which it may unpack on the way. */
+    if (value &&
+        (!stored || strcmp(stored, "identity") == 0 || (sent && strcmp(stored, sent) == 0)))
+        voxel51_add_hashes(h, value);
+    if (!whole) /* servers disagree whether the others are then of the part */
+        return;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if ((value = http_response_header(rsp, lists[i])))
+            voxel51_add_hashes(h, value);
+    if ((value = http_response_header(rsp, "Content-MD5")))
+        voxel51_add_hash(h, "md5", 3, value, strlen(value));
+}
+
+/* A 206: does it go on exactly where we stopped, in the same output? */
+static int check_partial(struct source_stream *s, const struct http_response *rsp,
+                         struct source_meta *meta, struct err *err)
+{
+    const char *id = s->job->id;
+    const char *value = http_response_header(rsp, "Content-Range");
+    const char *etag = http_response_header(rsp, "ETag");
+    struct voxel51_range range;
+    if (s->offset == 0)
+        return err_set(err, ERR_PROTOCOL, "output of job %s: 206 although no range was asked for",
+                       id);
+    if (!value || voxel51_parse_range(value, &range) < 0 || (uint64_t)range.first != s->offset ||
+        (rsp->content_length >= 0 && rsp->content_length != range.last - range.first + 1))
+        return err_set(err, ERR_PROTOCOL,
+                       "output of job %s: 206 with a Content-Range that does not fit; asked for "
+                       "bytes from %" PRIu64 " on",
+                       id, s->offset);
+    if (etag && strcmp(etag, s->validator) != 0) {
+        s->from_zero = true;
+        return err_set(err, ERR_PROTOCOL, "output of job %s: has changed since it was begun", id);
+    }
+    meta->offset = s->offset;
+    meta->size = range.total;
+    meta->ranges = true;
+    return 0;
+}
+
+static int check_head(struct source_stream *s, const struct http_response *rsp,
+                      struct source_meta *meta, struct err *err)
+{
+    const char *id = s->job->id;
+    if (rsp->status == 206)
+        return check_partial(s, rsp, meta, err);
+    if (rsp->status == 204)
+        return err_set(err, ERR_JOB_NO_OUTPUT, "job %s: there is no output (204)", id);
+    if (rsp->status != 200)
+        return err_set(err, ERR_PROTOCOL, "output of job %s: unexpected status %d", id,
+                       rsp->status);
+    const char *ranges = http_response_header(rsp, "Accept-Ranges");
+    meta->size = rsp->content_length;
+    meta->ranges = ranges && strcmp(ranges, "bytes") == 0;
+    return 0;
+}
+
+/* A second head on one stream: fine if it says the same, as not a byte has been handed over. */
+static int compare_heads(const struct source_stream *s, const struct source_meta *meta,
+                         struct err *err)
+{
+    const char *a = s->opened_validator, *b = meta->validator;
+    bool same = (a && b) ? strcmp(a, b) == 0 : a == b;
+    if (same && s->opened_at == meta->offset && s->opened_size == meta->size)
+        return 0;
+    return err_set(err, ERR_PROTOCOL, "output of job %s: changed between two attempts", s->job->id);
+}
+
+static int on_head(void *arg, const struct http_response *rsp, struct err *err)
+{
+    struct source_stream *s = arg;
+    struct voxel51_hashes hashes = {0};
+    struct source_meta meta = {
+        .size = -1,
+        .content_type = voxel51_clean_value(http_response_header(rsp, "Content-Type")),
+        .content_encoding = voxel51_clean_value(http_response_header(rsp, "Content-Encoding")),
+        .validator = voxel51_strong_etag(http_response_header(rsp, "ETag")),
+    };
+    if (check_head(s, rsp, &meta, err) < 0)
+        return -1;
+    if (rsp->status == 206 && !meta.validator)
+        meta.validator = s->validator;
+    if (s->opened)
+        return compare_heads(s, &meta, err);
+    collect_hashes(rsp, rsp->status == 200, &hashes);
+    if (hashes.contradictory)
+        return err_set(err, ERR_INTEGRITY,
+                       "output of job %s: the answer's checksum headers contradict each other",
+                       s->job->id);
+    meta.crc32c = *hashes.crc32c ? hashes.crc32c : NULL;
+    meta.md5 = *hashes.md5 ? hashes.md5 : NULL;
+    meta.sha256 = *hashes.sha256 ? hashes.sha256 : NULL;
+    s->opened = true;
+    s->opened_at = meta.offset;
+    s->opened_size = meta.size;
+    s->opened_validator = xstrdup(meta.validator);
+    return s->events.on_open(s->arg, &meta, err);
+}
+
+static size_t on_data(void *arg, const void *data, size_t len)
+{
+    _Static_assert(SOURCE_PAUSE == HTTP_PAUSE, "pausing means the same on both sides");
+    struct source_stream *s = arg;
+    return s->events.on_data(s->arg, data, len);
+}
+
+/* ---- requests ---- */
+
+static void on_fetch_done(void *arg, const struct http_response *rsp, const struct err *err);
+static void on_url_done(void *arg, const struct http_response *rsp, const struct err *err);
+
+/* Of the signed URL, which is not the Platform's, nothing of the Platform's is sent along. */
+static void fetch(struct source_stream *s, const char *url)
+{
+    char range[40];
+    struct http_header headers[4];
+    struct http_request rq = {
+        .method = "GET",
+        .url = url,
+        .headers = headers,
+        .flags = HTTP_FOLLOW,
+    };
+    headers[rq.n_headers++] = (struct http_header){"Accept-Encoding", "identity", false};
+    s->at_signed_url = s->by_signed_url;
+    if (!s->by_signed_url)
+        headers[rq.n_headers++] = voxel51_auth_header(s->v);
+    if (s->offset > 0) {
+        snprintf(range, sizeof(range), "bytes=%" PRIu64 "-", s->offset);
+        headers[rq.n_headers++] = (struct http_header){"Range", range, false};
+        headers[rq.n_headers++] = (struct http_header){"If-Range", s->validator, false};
+    }
+    struct http_events events = {.on_head = on_head, .on_data = on_data, .on_done = on_fetch_done};
+    s->call = http_start(s->v->loop, &rq, &events, s);
+}
+
+static void ask_url(struct source_stream *s)
+{
+    s->at_signed_url = false;
+    char *url = voxel51_job_url(s->v, s->job->id, "/output-url");
+    struct http_header auth = voxel51_auth_header(s->v);
+    struct http_request rq = {
+        .method = "GET",
+        .url = url,
+        .headers = &auth,
+        .n_headers = 1,
+        .max_body = URL_ANSWER_MAX_BYTES,
+        .flags = HTTP_FOLLOW,
+    };
+    s->call = http_start(s->v->loop, &rq, &(struct http_events){.on_done = on_url_done}, s);
+    free(url);
+}
+
+static void start(struct source_stream *s)
+{
+    if (s->by_signed_url) {
+        ask_url(s);
+        return;
+    }
+    char *url = voxel51_job_url(s->v, s->job->id, "/output");
+    fetch(s, url);
+    free(url);
+}
+
+/* ---- failures ---- */
+
+/* Whether a storage refused, rather than the Platform: what it refused is a signed URL. */
+static bool from_elsewhere(const struct source_stream *s, const struct http_response *rsp)
+{
+    struct url base = {0}, last = {0};
+    struct err ignored = {0};
+    bool elsewhere = s->at_signed_url || url_parse(s->v->base_url, &base, &ignored) < 0 ||
+                     url_parse(rsp->url, &last, &ignored) < 0 || !url_same_origin(&base, &last);
+    url_release(&base);
+    url_release(&last);
+    return elsewhere;
+}
+
+/* A 4xx on the output of a job whose details say COMPLETE and not expired. */
+static void set_refused(struct err *err, const struct source_stream *s, int status,
+                        const char *words, bool elsewhere)
+{
+    const struct source_job *job = s->job;
+    if (job->expired || (job->expires_ms != 0 && job->expires_ms <= clock_wall_ms()))
+        err_set(err, ERR_JOB_EXPIRED, "job %s: its output has expired (%d%s)", job->id, status,
+                words);
+    else if (status == 403 && elsewhere)
+        err_set(err, ERR_HTTP, "job %s: the storage behind the signed URL refused it (403)",
+                job->id);
+    else if (status == 403)
+        err_set(err, ERR_AUTH,
+                "job %s: the Platform refused its output (403%s); check whose job and token it is",
+                job->id, words);
+    else
+        err_set(err, ERR_JOB_NO_OUTPUT, "job %s: there is no output (%d%s)", job->id, status,
+                words);
+    err->http_status = status;
+}
+
+/* The end for good: what went wrong in words, told. */
+static void fail(struct source_stream *s, const struct http_response *rsp, const struct err *cause)
+{
+    struct err err = {0};
+    char words[VOXEL51_WORDS_SIZE];
+    bool envelope;
+    /* A storage's 401 says nothing about the token, which it has not seen. */
+    bool elsewhere = rsp && from_elsewhere(s, rsp);
+    struct err told = *cause;
+    if (elsewhere && told.http_status == 401)
+        told.http_status = 403;
+    if (!voxel51_common_error(s->job->id, rsp, &told, words, &envelope, &err))
+        set_refused(&err, s, told.http_status, words, elsewhere);
+    end_stream(s, &err);
+}
+
+/* Something else to try instead of failing; true when that has been started. */
+static bool try_another_way(struct source_stream *s, const struct http_response *rsp,
+                            const struct err *cause)
+{
+    int status = cause->code == ERR_HTTP ? cause->http_status : 0;
+    if (s->opened || s->cancelled || cause->code == ERR_CANCELLED)
+        return false;
+    if (s->offset > 0 && (s->from_zero || status == 416)) {
+        free(s->validator);
+        s->validator = NULL;
+        s->offset = 0;
+        s->from_zero = false;
+    } else if (s->by_signed_url && s->v->route == VOXEL51_AUTO) {
+        s->by_signed_url = false;
+    } else if (status == 403 && rsp && from_elsewhere(s, rsp) && !s->refreshed) {
+        s->refreshed = true;
+    } else {
+        return false;
+    }
+    start(s);
+    return true;
+}
+
+static void on_fetch_done(void *arg, const struct http_response *rsp, const struct err *err)
+{
+    struct source_stream *s = arg;
+    CHECK(err || s->opened);
+    if (!err)
+        end_stream(s, NULL);
+    else if (!try_another_way(s, rsp, err))
+        fail(s, rsp, err);
+}
+
+/* The rules for redirects hold for a URL that comes in an answer's body, too. Never quoted: it is
+ * a secret as long as it lasts. */
+static int check_signed_url(const struct source_stream *s, const char *text, struct err *err)
+{
+    struct url url = {0};
+    struct err ignored = {0};
+    const char *wrong = NULL;
+    if (!text || url_parse(text, &url, &ignored) < 0)
+        wrong = "it is no http(s) URL";
+    else if (s->v->base_is_https && strcmp(url.scheme, "https") != 0)
+        wrong = "it is not https, as the Platform is";
+    else if (url_is_local(&url) && !s->v->base_is_local)
+        wrong = "it leads to a local address";
+    url_release(&url);
+    if (wrong)
+        return err_set(err, ERR_PROTOCOL, "the signed URL that the Platform gave is refused: %s",
+                       wrong);
+    return 0;
+}
+
+static void on_url_done(void *arg, const struct http_response *rsp, const struct err *err)
+{
+    struct source_stream *s = arg;
+    struct err why = {0};
+    char *url = err ? NULL : voxel51_parse_url(rsp->body, rsp->body_len);
+    if (!err && s->cancelled)
+        err_set(&why, ERR_CANCELLED, "cancelled");
+    else if (err)
+        why = *err;
+    else if (check_signed_url(s, url, &why) == 0)
+        fetch(s, url);
+    free(url);
+    if (why.code != ERR_NONE && !try_another_way(s, rsp, &why))
+        fail(s, rsp, &why);
+}
+
+/* ---- the seam ---- */
+
+struct source_stream *voxel51_open(struct source *source, const struct source_job *job,
+                                   size_t index, uint64_t offset, const char *validator,
+                                   const struct source_events *events, void *arg)
+{
+    struct voxel51 *v = (struct voxel51 *)source;
+    CHECK(index < job->n_outputs && (offset == 0 || validator));
+    struct source_stream *s = xcalloc(1, sizeof(*s));
+    s->v = v;
+    s->job = job;
+    s->events = *events;
+    s->arg = arg;
+    s->offset = offset;
+    s->validator = offset > 0 ? xstrdup(validator) : NULL;
+    s->by_signed_url = v->route == VOXEL51_OUTPUT_URL || (v->route == VOXEL51_AUTO && offset > 0);
+    v->n_streams++;
+    start(s);
+    return s;
+}
+
+void voxel51_resume(struct source_stream *s)
+{
+    http_resume(s->call);
+}
+
+void voxel51_cancel(struct source_stream *s)
+{
+    if (s->cancelled)
+        return;
+    s->cancelled = true;
+    http_cancel(s->call);
+}

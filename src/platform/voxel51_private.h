@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * voxel51_private: what voxel51.c (details) and voxel51_output.c (bytes) share, and nobody else
+ * sees.
+ */
+#ifndef EGRESS_PLATFORM_VOXEL51_PRIVATE_H
+#define EGRESS_PLATFORM_VOXEL51_PRIVATE_H
+
+#include <stdbool.h>
+
+#include "net/http.h"
+#include "platform/voxel51.h"
+
+struct describe;
+
+struct voxel51 {
+    struct source source; /* first: the seam hands out pointers to it */
+    struct loop *loop;
+    char *base_url;      /* owned */
+    char *authorization; /* owned; "Bearer KEY"; wiped on free */
+    enum voxel51_route route;
+    bool base_is_https, base_is_local;
+    size_t n_streams; /* open */
+
+    /* Details asked for and not yet on their way, in order. */
+    struct describe *queue, **queue_end;
+    bool posted; /* the task that looks at the queue is */
+    struct loop_task task;
+    size_t n_lookups; /* requests under way */
+    bool no_batch;    /* the Platform does not know the route */
+};
+
+/* "BASE/jobs/ID" and what follows it. Caller frees. */
+char *voxel51_job_url(const struct voxel51 *v, const char *id, const char *rest);
+
+/* The header that says who we are. */
+struct http_header voxel51_auth_header(const struct voxel51 *v);
+
+/* What http told on_done, about `job` (its id), for the cases that details and outputs share: no
+ * answer, 401, and what is worth a retry. True: *err is set. False: any other error status; its
+ * message is in `words` ("" or ": text"), and whether it came in the Platform's format in
+ * `envelope`. */
+enum { VOXEL51_WORDS_SIZE = 168 };
+bool voxel51_common_error(const char *job, const struct http_response *rsp, const struct err *cause,
+                          char words[VOXEL51_WORDS_SIZE], bool *envelope, struct err *err);
+
+/* source_ops of voxel51_output.c */
+struct source_stream *voxel51_open(struct source *source, const struct source_job *job,
+                                   size_t index, uint64_t offset, const char *validator,
+                                   const struct source_events *events, void *arg);
+void voxel51_resume(struct source_stream *stream);
+void voxel51_cancel(struct source_stream *stream);
+
+#endif

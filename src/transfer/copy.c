@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * copy: see copy.h for the states. Each on_… function is a completion; copy_fail() and wind_down()
+ * are the one way out.
+ */
+#include "transfer/copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/random.h"
+#include "transfer/copy_private.h"
+
+enum {
+    STALLS_MAX = 4,     /* streams in a row that bring nothing */
+    REOPENS_MAX = 1000, /* of one output: an end for a source that drips */
+    RESTARTS_MAX = 3,
+    REOPEN_DELAY_MS = 200,
+    REOPEN_DELAY_MAX_MS = 5000,
+    VALIDATOR_MAX = 512, /* bytes */
+};
+
+static void wind_down(struct copy *c);
+static void open_stream(struct copy *c);
+static void start_claim(struct copy *c);
+
+static void set_state(struct copy *c, enum copy_state state)
+{
+#define TO(s) (1u << COPY_##s)
+    static const struct {
+        const char *name;
+        unsigned next;
+    } table[COPY_STATES] = {
+        [COPY_CLAIM] = {"claim", TO(LOOK) | TO(GATHER) | TO(ABORT)},
+        [COPY_LOOK] = {"look", TO(GATHER) | TO(BEGIN) | TO(ABORT)},
+        [COPY_GATHER] = {"gather", TO(LOOK) | TO(BEGIN) | TO(PUBLISH) | TO(ABORT)},
+        [COPY_BEGIN] = {"begin", TO(PARTS) | TO(ABORT)},
+        [COPY_PARTS] = {"parts", TO(DRAIN) | TO(ABORT)},
+        [COPY_DRAIN] = {"drain", TO(PUBLISH) | TO(ABORT)},
+        [COPY_PUBLISH] = {"publish", TO(SETTLE) | TO(ABORT)},
+        [COPY_SETTLE] = {"settle", TO(ABORT)},
+        [COPY_ABORT] = {"abort", TO(CLAIM) | TO(DONE)},
+        [COPY_DONE] = {"done", 0},
+    };
+    CHECK(table[c->state].next & 1u << state);
+    log_debug("%s: %s -> %s (%llu bytes)", c->rq.key, table[c->state].name, table[state].name,
+              (unsigned long long)c->received);
+    c->state = state;
+#undef TO
+}
+
+static void fail_with(struct copy *c, enum err_code code, const char *msg)
+{
+    struct err err = {0};
+    err_set(&err, code, "%s", msg);
+    copy_fail(c, &err);
+}
+
+/* ---- the source ---- */
+
+static int on_open_again(struct copy *c, const struct source_meta *meta, struct err *err)
+{
+    if (meta->offset != c->received) {
+        c->changed = true;
+        return err_set(err, ERR_NETWORK, "the source could not go on from byte %llu",
+                       (unsigned long long)c->received);
+    }
+    if (c->size >= 0 && meta->size >= 0 && meta->size != c->size)
+        return err_set(err, ERR_INTEGRITY, "the output had %lld bytes, now it has %lld",
+                       (long long)c->size, (long long)meta->size);
+    return 0;
+}
+
+static int on_open(void *arg, const struct source_meta *meta, struct err *err)
+{
+    struct copy *c = arg;
+    if (c->state == COPY_ABORT)
+        return err_set(err, ERR_CANCELLED, "cancelled");
+    if (c->opened)
+        return on_open_again(c, meta, err);
+    if (meta->offset != 0)
+        return err_set(err, ERR_PROTOCOL, "the source began at byte %llu",
+                       (unsigned long long)meta->offset);
+    c->opened = true;
+    c->size = meta->size;
+    c->ranges = meta->ranges;
+    free(c->validator);
+    free(c->content_type);
+    free(c->content_encoding);
+    /* One of no sane length is kept nowhere: then nothing can be gone on with. */
+    bool sane = meta->validator && strlen(meta->validator) <= VALIDATOR_MAX;
+    c->validator = sane ? xstrdup(meta->validator) : NULL;
+    c->content_type = xstrdup(meta->content_type);
+    c->content_encoding = xstrdup(meta->content_encoding);
+    c->object.content_type = c->content_type;
+    c->object.content_encoding = c->content_encoding;
+    if (digest_start(&c->digest, meta, err) < 0 || copy_plan(c, err) < 0)
+        return -1;
+    if (!c->layout.single && c->size >= 0)
+        copy_need_upload(c); /* begun while the first part arrives */
+    return 0;
+}
+
+static size_t on_data(void *arg, const void *data, size_t len)
+{
+    struct copy *c = arg;
+    size_t taken = copy_take(c, data, len);
+    c->paused = taken < len;
+    return c->state == COPY_ABORT ? len : taken;
+}
+
+/* Everything is here and as announced. */
+static void all_received(struct copy *c)
+{
+    struct err err = {0};
+    struct part *last = c->filling;
+    if (last)
+        digest_part(&c->digest, last->crc32c, last->len);
+    c->ended = true;
+    if (digest_check(&c->digest, &err) < 0)
+        copy_fail(c, &err);
+    else
+        copy_go_on(c);
+}
+
+/* From byte 0, with everything undone first. */
+static void start_over(struct copy *c, const struct err *err)
+{
+    if (++c->restarts > RESTARTS_MAX) {
+        copy_fail(c, err);
+        return;
+    }
+    log_info("%s: begun anew: %s", c->rq.key, err->msg);
+    c->restarting = true;
+    set_state(c, COPY_ABORT);
+    wind_down(c);
+}
+
+static void reopen(void *arg)
+{
+    open_stream(arg);
+}
+
+static void on_broken(struct copy *c, const struct err *err)
+{
+    bool worth_it = err_is_retryable(err);
+    c->stalls = c->received > c->opened_at ? 0 : c->stalls + 1;
+    if (!worth_it || !c->opened || c->stalls >= STALLS_MAX || ++c->reopens > REOPENS_MAX) {
+        copy_fail(c, err);
+    } else if (c->changed || (c->received > 0 && (!c->validator || !c->ranges))) {
+        start_over(c, err);
+    } else {
+        int64_t delay = (int64_t)REOPEN_DELAY_MS << c->stalls;
+        if (delay > REOPEN_DELAY_MAX_MS)
+            delay = REOPEN_DELAY_MAX_MS;
+        delay = delay / 2 + (int64_t)(random_u64() % (uint64_t)(delay / 2));
+        if (delay < err->retry_after_ms)
+            delay = err->retry_after_ms;
+        log_info("%s: goes on from byte %llu: %s", c->rq.key, (unsigned long long)c->received,
+                 err->msg);
+        loop_timer_start(c->rq.loop, &c->timer, delay, reopen, c);
+    }
+}
+
+static void on_end(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->stream = NULL;
+    c->paused = false;
+    struct err why = {0};
+    if (c->state == COPY_ABORT) {
+        wind_down(c);
+    } else if (err) {
+        on_broken(c, err);
+    } else if (c->size >= 0 && c->received != (uint64_t)c->size) {
+        err_set(&why, ERR_INTEGRITY, "the output ended after %llu of %lld bytes",
+                (unsigned long long)c->received, (long long)c->size);
+        on_broken(c, &why);
+    } else {
+        all_received(c);
+    }
+}
+
+static void open_stream(struct copy *c)
+{
+    static const struct source_events events = {on_open, on_data, on_end};
+    c->opened_at = c->received;
+    c->stream = c->rq.source->ops->open(c->rq.source, c->rq.job, c->rq.index, c->received,
+                                        c->validator, &events, c);
+}
+
+/* ---- what is under the key ---- */
+
+static bool is_ours(const struct copy *c)
+{
+    return strcmp(c->stat.source, c->rq.source->ops->name) == 0 &&
+           strcmp(c->stat.job, c->rq.job->id) == 0;
+}
+
+static void take_existing(struct copy *c)
+{
+    c->already = true;
+    c->result.size = c->stat.size;
+    c->result.has_crc32c = c->stat.has_crc32c;
+    c->result.crc32c = c->stat.crc32c;
+    memcpy(c->result.etag, c->stat.etag, sizeof(c->result.etag));
+    set_state(c, COPY_ABORT);
+    wind_down(c);
+}
+
+static void fail_conflict(struct copy *c)
+{
+    struct buf where = BUF_INIT(4096);
+    struct err err = {0};
+    c->rq.sink->ops->locate(c->rq.sink, c->rq.key, &where);
+    if (c->stat.job[0])
+        err_set(&err, ERR_CONFLICT,
+                "%s holds the output of another job (%s); a --key with {job_id} in it keeps them "
+                "apart",
+                buf_str(&where), c->stat.job);
+    else
+        err_set(&err, ERR_CONFLICT,
+                "%s exists and is not this job's output; move it, choose another --key, or replace "
+                "it with --force",
+                buf_str(&where));
+    buf_release(&where);
+    copy_fail(c, &err);
+}
+
+static void on_looked(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->op = NULL;
+    bool unnamed = !c->stat.job[0];
+    if (c->state == COPY_ABORT) {
+        wind_down(c);
+        return;
+    }
+    if (err) {
+        copy_fail(c, err);
+        return;
+    }
+    c->looked = true;
+    c->object.condition = SINK_IF_ABSENT;
+    if (c->stat.exists) {
+        bool ours = is_ours(c);
+        bool compares = !c->rq.sink->ops->limits.keeps_identity;
+        if (c->rq.force && (ours || unnamed)) {
+            c->object.condition = SINK_IF_MATCH;
+            c->object.if_match = c->stat.etag;
+        } else if (ours) {
+            take_existing(c);
+            return;
+        } else if (!unnamed || !compares) {
+            fail_conflict(c);
+            return;
+        } /* else the sink compares the bytes when they are published */
+    }
+    if (c->opened) {
+        copy_need_upload(c);
+    } else {
+        set_state(c, COPY_GATHER);
+        open_stream(c);
+    }
+}
+
+static void look(struct copy *c)
+{
+    set_state(c, COPY_LOOK);
+    memset(&c->stat, 0, sizeof(c->stat));
+    c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_looked, c);
+}
+
+static void on_settled(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->op = NULL;
+    if (c->state == COPY_ABORT)
+        wind_down(c);
+    else if (err)
+        copy_fail(c, err);
+    else if (c->stat.exists && is_ours(c) && !c->rq.force)
+        take_existing(c);
+    else if (!c->stat.exists || c->rq.force)
+        fail_with(c, ERR_PROTOCOL, "the key changed hands while the output was being stored");
+    else
+        fail_conflict(c);
+}
+
+/* ---- large outputs ---- */
+
+static void on_begun(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->op = NULL;
+    if (c->state == COPY_ABORT) {
+        wind_down(c);
+    } else if (err) {
+        copy_fail(c, err);
+    } else {
+        set_state(c, COPY_PARTS);
+        copy_go_on(c);
+    }
+}
+
+void copy_need_upload(struct copy *c)
+{
+    if (c->state != COPY_GATHER && c->state != COPY_LOOK)
+        return;
+    if (c->op)
+        return;
+    if (!c->looked) {
+        look(c);
+        return;
+    }
+    set_state(c, COPY_BEGIN);
+    c->op = c->rq.sink->ops->begin(c->rq.sink, &c->object, &c->upload, on_begun, c);
+}
+
+/* ---- the end ---- */
+
+static void on_published(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->op = NULL;
+    if (!err) {
+        c->published = true;
+        c->result.size = c->received;
+        c->result.has_crc32c = true;
+        c->result.crc32c = c->digest.crc32c;
+        set_state(c, COPY_ABORT); /* nothing is left to undo: the way to the end */
+        wind_down(c);
+    } else if (err->code == ERR_EXISTS) {
+        set_state(c, COPY_SETTLE);
+        memset(&c->stat, 0, sizeof(c->stat));
+        c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_settled, c);
+    } else {
+        copy_fail(c, err);
+    }
+}
+
+static void publish(struct copy *c)
+{
+    const struct sink_ops *sink = c->rq.sink->ops;
+    set_state(c, COPY_PUBLISH);
+    if (c->upload) {
+        c->op = sink->complete(c->upload, c->next_number - 1, c->received, c->digest.crc32c,
+                               c->result.etag, on_published, c);
+    } else {
+        struct part *p = c->filling;
+        c->op = sink->put(c->rq.sink, &c->object, p ? p->data : "", p ? (size_t)p->len : 0,
+                          c->digest.crc32c, c->result.etag, on_published, c);
+    }
+}
+
+void copy_go_on(struct copy *c)
+{
+    if (c->state == COPY_ABORT) {
+        wind_down(c);
+        return;
+    }
+    if (c->ended && c->state == COPY_GATHER) {
+        publish(c);
+        return;
+    }
+    if (c->ended && c->state == COPY_PARTS) {
+        copy_send_filling(c);
+        set_state(c, COPY_DRAIN);
+    }
+    if (c->state == COPY_DRAIN && c->in_flight == 0)
+        publish(c);
+    else if (c->paused && c->stream) {
+        c->paused = false;
+        c->rq.source->ops->resume(c->stream);
+    }
+}
+
+void copy_fail(struct copy *c, const struct err *err)
+{
+    if (c->state == COPY_ABORT)
+        return;
+    c->err = *err;
+    set_state(c, COPY_ABORT);
+    wind_down(c);
+}
+
+static void on_aborted(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->op = NULL;
+    if (err) {
+        struct buf where = BUF_INIT(4096);
+        c->rq.sink->ops->locate(c->rq.sink, c->rq.key, &where);
+        log_warn("%s: an unfinished upload may be left there: %s", buf_str(&where), err->msg);
+        buf_release(&where);
+    }
+    wind_down(c);
+}
+
+static void release(struct copy *c)
+{
+    copy_free_parts(c);
+    digest_release(&c->digest);
+    if (c->upload)
+        c->rq.sink->ops->upload_free(c->upload);
+    c->upload = NULL;
+}
+
+static void finish(struct copy *c)
+{
+    set_state(c, COPY_DONE);
+    bool good = c->published || c->already;
+    c->result.already = c->already;
+    c->result.content_type = c->content_type;
+    c->result.validator = c->validator;
+    release(c);
+    c->done(c->arg, good ? &c->result : NULL, good ? NULL : &c->err);
+    free(c->validator);
+    free(c->content_type);
+    free(c->content_encoding);
+    free(c);
+}
+
+static void restart(struct copy *c)
+{
+    release(c);
+    c->restarting = c->winding = c->aborted = c->opened = c->ended = c->changed = c->looked = false;
+    c->received = 0;
+    c->next_number = 1;
+    c->size = -1;
+    set_state(c, COPY_CLAIM);
+    start_claim(c);
+}
+
+static void cancel_all(struct copy *c)
+{
+    loop_timer_stop(c->rq.loop, &c->timer);
+    part_pool_cancel(&c->claim);
+    if (c->stream)
+        c->rq.source->ops->cancel(c->stream);
+    for (struct part *p = c->parts; p; p = p->next)
+        if (p->op)
+            c->rq.sink->ops->cancel(p->op);
+    if (c->op)
+        c->rq.sink->ops->cancel(c->op);
+}
+
+/* Called in ABORT whenever something has ended: asks what is under way to end, waits until nothing
+ * is, undoes the upload. */
+static void wind_down(struct copy *c)
+{
+    if (!c->winding) {
+        c->winding = true;
+        cancel_all(c);
+    }
+    if (c->stream || c->claiming || c->in_flight || c->op)
+        return;
+    if (c->upload && !c->published && !c->aborted) {
+        c->aborted = true;
+        c->op = c->rq.sink->ops->abort(c->upload, on_aborted, c);
+    } else if (c->restarting && c->err.code == ERR_NONE) {
+        restart(c);
+    } else {
+        finish(c);
+    }
+}
+
+/* ---- the beginning ---- */
+
+static void on_first_claim(void *arg, bool granted)
+{
+    struct copy *c = arg;
+    c->claiming = false;
+    if (granted)
+        c->spare = c->claim.bytes;
+    if (c->state == COPY_ABORT) {
+        wind_down(c);
+    } else if (c->rq.look && !c->looked) {
+        look(c);
+    } else {
+        set_state(c, COPY_GATHER);
+        open_stream(c);
+    }
+}
+
+static void start_claim(struct copy *c)
+{
+    c->claiming = true;
+    part_pool_claim(c->rq.pool, &c->claim, COPY_SCOUT_BYTES, false, on_first_claim, c);
+}
+
+struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, void *arg)
+{
+    struct copy *c = xcalloc(1, sizeof(*c));
+    c->rq = *request;
+    c->done = done;
+    c->arg = arg;
+    c->size = -1;
+    c->next_number = 1;
+    c->object = (struct sink_object){
+        .key = request->key,
+        .identity = {request->source->ops->name, request->job->id,
+                     request->job->outputs[request->index].name},
+        .condition = SINK_IF_ABSENT,
+    };
+    start_claim(c);
+    return c;
+}
+
+void copy_cancel(struct copy *c)
+{
+    if (c->state == COPY_ABORT) { /* a restart would otherwise follow */
+        if (c->err.code == ERR_NONE)
+            err_set(&c->err, ERR_CANCELLED, "cancelled");
+    } else if (c->state != COPY_PUBLISH) {
+        /* What is being published is there or not a moment later: it is not torn. */
+        fail_with(c, ERR_CANCELLED, "cancelled");
+    }
+}
+
+void copy_progress(const struct copy *c, uint64_t *received, int64_t *size)
+{
+    *received = c->received;
+    *size = c->size;
+}

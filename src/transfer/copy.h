@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * copy: moves one output from its source into a sink, as a start and exactly one completion.
+ *
+ * Bounded memory, no temporary file: the output is cut into parts (plan.h) that are sent while the
+ * next ones arrive; when no buffer is free the source is paused, and that is all the backpressure
+ * there is. Nothing is visible in the sink unless every length and checksum agreed. A download that
+ * breaks is gone on with where it stood if the source gives a range of the same output, otherwise
+ * begun anew; both a bounded number of times.
+ *
+ * Loop's thread. STATES (copy_set_state() holds the table):
+ *   CLAIM    waits for memory
+ *   LOOK     asks the sink what is under the key
+ *   GATHER   one buffer fills: a small output, or the first bytes of a larger one
+ *   BEGIN    the upload of a large one is begun
+ *   PARTS    parts are sent while others arrive
+ *   DRAIN    all has arrived; the last parts are on their way
+ *   PUBLISH  the put of a small one, or the completion of a large one
+ *   SETTLE   the key was taken: by whom?
+ *   ABORT    waits for what is under way, then undoes the upload
+ *   DONE
+ */
+#ifndef EGRESS_TRANSFER_COPY_H
+#define EGRESS_TRANSFER_COPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "net/loop.h"
+#include "transfer/part_pool.h"
+#include "transfer/sink.h"
+#include "transfer/source.h"
+
+struct copy;
+
+struct copy_request { /* everything borrowed until the completion */
+    struct loop *loop;
+    struct source *source;
+    struct sink *sink;
+    struct part_pool *pool;
+    const struct source_job *job;
+    size_t index; /* of the output */
+    const char *key;
+    bool force; /* replace this job's own object */
+    bool look;  /* ask what is there before anything is fetched */
+};
+
+struct copy_result {
+    uint64_t size;
+    bool has_crc32c;
+    uint32_t crc32c;
+    char etag[128];     /* of the stored object; "" when the store has none */
+    char *content_type; /* borrowed during the completion; or NULL */
+    char *validator;    /* the source's; borrowed; or NULL */
+    bool already;       /* this job's object was there before */
+};
+
+typedef void copy_done_fn(void *arg, const struct copy_result *result, const struct err *err);
+
+struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, void *arg);
+/* The completion comes with ERR_CANCELLED once everything is undone, or with the result when it
+ * could no longer be stopped. */
+void copy_cancel(struct copy *copy);
+
+/* How far it is: bytes that have arrived (and so are stored or about to be), and of how many (-1:
+ * not known). */
+void copy_progress(const struct copy *copy, uint64_t *received, int64_t *size);
+
+#endif

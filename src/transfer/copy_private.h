@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * copy_private: what copy.c (the states) and copy_parts.c (buffers and parts) share.
+ */
+#ifndef EGRESS_TRANSFER_COPY_PRIVATE_H
+#define EGRESS_TRANSFER_COPY_PRIVATE_H
+
+#include "transfer/copy.h"
+#include "transfer/digest.h"
+#include "transfer/plan.h"
+
+enum copy_state {
+    COPY_CLAIM,
+    COPY_LOOK,
+    COPY_GATHER,
+    COPY_BEGIN,
+    COPY_PARTS,
+    COPY_DRAIN,
+    COPY_PUBLISH,
+    COPY_SETTLE,
+    COPY_ABORT,
+    COPY_DONE,
+    COPY_STATES
+};
+
+struct part {
+    struct copy *copy;
+    char *data;    /* owned; cap bytes, counted in the pool */
+    uint64_t cap;
+    uint64_t want; /* bytes that make it full; at most cap */
+    uint64_t len;  /* bytes in it */
+    uint32_t crc32c;
+    uint32_t number; /* 1-based */
+    uint64_t offset;
+    struct sink_op *op; /* while it is being sent */
+    struct part *next;
+};
+
+struct copy {
+    struct copy_request rq;
+    copy_done_fn *done;
+    void *arg;
+    enum copy_state state;
+    struct err err; /* why it is being undone; ERR_NONE: it is not, or the outcome is good */
+
+    /* the source */
+    struct source_stream *stream; /* while one is open */
+    bool opened;                  /* on_open has come, for the bytes now being gathered */
+    bool paused;
+    bool ended; /* all bytes have arrived and agreed with what the source said of them */
+    bool changed; /* the source no longer has what it began to give */
+    uint64_t received;
+    uint64_t opened_at; /* received when the stream now open was opened */
+    int64_t size;
+    char *validator, *content_type, *content_encoding; /* owned */
+    bool ranges;
+    struct digest digest;
+    int stalls;   /* streams in a row that brought nothing */
+    int reopens;  /* in all */
+    int restarts; /* from byte 0 */
+    struct loop_timer timer;
+
+    /* memory and parts */
+    struct part_claim claim;
+    bool claiming;
+    uint64_t spare; /* granted, not yet in a part's cap */
+    struct plan_layout layout;
+    uint64_t part_bytes; /* cap of the buffers in use */
+    struct part *parts;  /* all there are */
+    struct part *filling;
+    uint32_t next_number;
+    unsigned in_flight;
+
+    /* the sink */
+    struct sink_op *op; /* one of look, begin, put, complete, abort */
+    struct sink_object object;
+    struct sink_upload *upload; /* owned */
+    struct sink_stat stat;
+    bool looked;
+    bool already;    /* the outcome: this job's object was there */
+    bool published;  /* the outcome: it is there now */
+    bool restarting; /* after the abort: from the start */
+    bool winding;    /* what is under way has been asked to end */
+    bool aborted;    /* the sink's abort has been asked for */
+    struct copy_result result;
+};
+
+/* Undoes everything and ends with err. The first failure counts. */
+void copy_fail(struct copy *c, const struct err *err);
+
+/* ---- copy_parts.c ---- */
+
+/* What a copy holds before it knows what it needs: enough for most label files. */
+#define COPY_SCOUT_BYTES (512 * UINT64_C(1024))
+
+/* Sees to it that c->filling has room. False: not now; copy_go_on() follows when that may have
+ * changed (or the copy has failed). */
+bool copy_make_room(struct copy *c);
+/* Prepares for an output of the size in c->size. */
+int copy_plan(struct copy *c, struct err *err);
+/* Sends the part that is being filled, if there is anything in it. */
+void copy_send_filling(struct copy *c);
+/* Gives all memory back. Nothing may be in flight. */
+void copy_free_parts(struct copy *c);
+/* Takes bytes, as many as there is room for; returns how many. */
+size_t copy_take(struct copy *c, const char *data, size_t len);
+
+/* ---- copy.c, for copy_parts.c ---- */
+
+/* Memory was granted, or a part was stored: whatever waited for it. */
+void copy_go_on(struct copy *c);
+/* The first part is full, or known to become so: begins the upload if it is not yet. */
+void copy_need_upload(struct copy *c);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * receipt_io: receipts carried to and from a sink. Loop's thread.
+ *
+ *     struct receipt_io *io = receipt_read(sink, "voxel51", job, &receipt, on_read, me);
+ */
+#ifndef EGRESS_TRANSFER_RECEIPT_IO_H
+#define EGRESS_TRANSFER_RECEIPT_IO_H
+
+#include "transfer/receipt.h"
+#include "transfer/sink.h"
+
+struct receipt_io; /* one reading or writing under way; gone at its completion */
+
+/* *out (zeroed by the caller, who releases it) is filled at completion. ERR_NOT_FOUND: there is
+ * none. ERR_INPUT: there is one that is none. */
+struct receipt_io *receipt_read(struct sink *sink, const char *source, const char *job,
+                                struct receipt *out, sink_done_fn *done, void *arg);
+
+/* The receipt is borrowed during the call only. */
+struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt,
+                                 sink_done_fn *done, void *arg);
+
+/* The completion still comes. */
+void receipt_io_cancel(struct receipt_io *io);
+
+#endif

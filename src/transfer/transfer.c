@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transfer/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/text.h"
+#include "transfer/copy.h"
+#include "transfer/key.h"
+#include "transfer/part_pool.h"
+#include "transfer/receipt_io.h"
+
+enum { NAME_KEPT_MAX = 1024 }; /* bytes of a stranger's text that go into a receipt */
+
+struct engine {
+    struct engine_config config;
+    struct part_pool *pool; /* owned */
+    unsigned moving;        /* slots taken */
+    struct transfer *first_waiting;
+    struct transfer **last_waiting;
+};
+
+enum transfer_phase { PHASE_RECEIPT, PHASE_DETAILS, PHASE_SLOT, PHASE_COPY, PHASE_RECORD, PHASE_END };
+
+struct transfer {
+    struct engine *engine;
+    transfer_done_fn *done;
+    void *arg;
+    char id[JOB_ID_MAX + 1];
+    enum transfer_phase phase;
+    bool cancelled;
+    struct source_job job;
+    struct receipt receipt;
+    struct receipt_io *io; /* PHASE_RECEIPT, PHASE_RECORD */
+    struct copy *copy;     /* PHASE_COPY */
+    size_t index;          /* of the output being copied */
+    struct buf key;
+    struct transfer *next_waiting; /* PHASE_SLOT */
+    struct loop_task task;
+    int64_t started_ms;
+    struct transfer_result result;
+    bool any_stored;
+};
+
+static void next_output(struct transfer *t);
+
+struct engine *engine_new(const struct engine_config *config)
+{
+    struct engine *engine = xcalloc(1, sizeof(*engine));
+    engine->config = *config;
+    engine->pool = part_pool_new(config->loop, config->memory);
+    engine->last_waiting = &engine->first_waiting;
+    return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (!engine)
+        return;
+    CHECK(engine->moving == 0 && !engine->first_waiting);
+    part_pool_free(engine->pool);
+    free(engine);
+}
+
+static void set_phase(struct transfer *t, enum transfer_phase phase)
+{
+    static const char *const names[] = {"receipt", "details", "slot", "copy", "record", "end"};
+    log_debug("job %s: %s", t->id, names[phase]);
+    t->phase = phase;
+}
+
+/* ---- slots ---- */
+
+static void start_waiting(struct engine *engine)
+{
+    while (engine->first_waiting && engine->moving < engine->config.concurrency) {
+        struct transfer *t = engine->first_waiting;
+        engine->first_waiting = t->next_waiting;
+        if (!engine->first_waiting)
+            engine->last_waiting = &engine->first_waiting;
+        engine->moving++;
+        t->started_ms = clock_mono_ms();
+        set_phase(t, PHASE_COPY);
+        next_output(t);
+    }
+}
+
+static void stop_waiting(struct transfer *t)
+{
+    struct engine *engine = t->engine;
+    struct transfer **at = &engine->first_waiting;
+    while (*at != t)
+        at = &(*at)->next_waiting;
+    *at = t->next_waiting;
+    if (!*at)
+        engine->last_waiting = at;
+}
+
+/* ---- the end ---- */
+
+static void finish(struct transfer *t, enum transfer_outcome outcome)
+{
+    struct engine *engine = t->engine;
+    bool held_slot = t->phase == PHASE_COPY || t->phase == PHASE_RECORD;
+    set_phase(t, PHASE_END);
+    t->result.job = t->id;
+    t->result.outcome = outcome;
+    t->result.receipt = outcome == TRANSFER_FAILED ? NULL : &t->receipt;
+    t->result.duration_ms = held_slot ? clock_mono_ms() - t->started_ms : 0;
+    if (held_slot)
+        engine->moving--;
+    t->done(t->arg, &t->result);
+    receipt_release(&t->receipt);
+    source_job_release(&t->job);
+    buf_release(&t->key);
+    free(t);
+    start_waiting(engine);
+}
+
+static void fail(struct transfer *t, const struct err *err)
+{
+    t->result.err = *err;
+    finish(t, TRANSFER_FAILED);
+}
+
+static bool ended_by_cancel(struct transfer *t)
+{
+    struct err err = {0};
+    if (!t->cancelled)
+        return false;
+    err_set(&err, ERR_CANCELLED, "cancelled");
+    fail(t, &err);
+    return true;
+}
+
+/* ---- the receipt, written ---- */
+
+static void on_recorded(void *arg, const struct err *err)
+{
+    struct transfer *t = arg;
+    t->io = NULL;
+    if (err) {
+        struct err why = *err;
+        err_prefix(&why, "stored, but its receipt could not be written");
+        fail(t, &why);
+    } else {
+        finish(t, t->any_stored ? TRANSFER_STORED : TRANSFER_ALREADY);
+    }
+}
+
+/* A copy of a stranger's text, cut on a character's boundary. */
+static char *keep_text(const char *s)
+{
+    const char *end = s + strlen(s), *p = s;
+    size_t n;
+    while (p < end && (n = text_utf8_len(p, end)) && p + n <= s + NAME_KEPT_MAX)
+        p += n;
+    return xstrndup(s, (size_t)(p - s));
+}
+
+static void record(struct transfer *t)
+{
+    t->receipt.state = RECEIPT_STORED;
+    t->receipt.source = xstrdup(t->engine->config.source->ops->name);
+    memcpy(t->receipt.job, t->id, sizeof(t->receipt.job));
+    t->receipt.job_name = keep_text(t->job.name);
+    t->receipt.expires_ms = t->job.expires_ms;
+    t->receipt.completed_ms = t->job.completed_ms;
+    t->receipt.stored_ms = clock_wall_ms();
+    t->receipt.program = xstrdup(t->engine->config.program);
+    set_phase(t, PHASE_RECORD);
+    if (t->engine->config.receipts)
+        t->io = receipt_write(t->engine->config.sink, &t->receipt, on_recorded, t);
+    else
+        finish(t, t->any_stored ? TRANSFER_STORED : TRANSFER_ALREADY);
+}
+
+/* ---- the outputs ---- */
+
+static void add_to_receipt(struct transfer *t, const struct copy_result *result)
+{
+    struct receipt *r = &t->receipt;
+    r->outputs = xrealloc(r->outputs, (r->n_outputs + 1) * sizeof(r->outputs[0]));
+    r->outputs[r->n_outputs++] = (struct receipt_output){
+        .name = keep_text(t->job.outputs[t->index].name),
+        .key = xstrdup(buf_str(&t->key)),
+        .size = result->size,
+        .has_crc32c = result->has_crc32c,
+        .crc32c = result->crc32c,
+        .content_type = xstrdup(result->content_type),
+        .validator = xstrdup(result->validator),
+        .etag = result->etag[0] ? xstrdup(result->etag) : NULL,
+    };
+}
+
+static void on_copied(void *arg, const struct copy_result *result, const struct err *err)
+{
+    struct transfer *t = arg;
+    t->copy = NULL;
+    if (err) {
+        fail(t, err);
+        return;
+    }
+    add_to_receipt(t, result);
+    t->any_stored |= !result->already;
+    if (!result->already)
+        t->result.bytes += result->size;
+    t->index++;
+    next_output(t);
+}
+
+static void next_output(struct transfer *t)
+{
+    const struct engine_config *config = &t->engine->config;
+    struct err err = {0};
+    if (t->index == t->job.n_outputs) {
+        record(t); /* even when cancelled: it is stored, and to say so takes a moment */
+        return;
+    }
+    if (ended_by_cancel(t))
+        return;
+    buf_release(&t->key);
+    t->key = BUF_INIT(KEY_MAX);
+    if (key_expand(config->key_template, &t->job, t->index, &t->key, &err) < 0) {
+        fail(t, &err);
+        return;
+    }
+    struct copy_request rq = {
+        .loop = config->loop,
+        .source = config->source,
+        .sink = config->sink,
+        .pool = t->engine->pool,
+        .job = &t->job,
+        .index = t->index,
+        .key = buf_str(&t->key),
+        .force = config->force,
+        .look = config->force || !config->receipts,
+    };
+    t->copy = copy_start(&rq, on_copied, t);
+}
+
+/* ---- the details ---- */
+
+static int job_has_output(const struct source_job *job, struct err *err)
+{
+    char when[DATE_TEXT_SIZE];
+    if (job->state == JOB_FAILED)
+        return err_set(err, ERR_JOB_FAILED, "the job failed%s%s: it has no output",
+                       job->failure ? " for a reason of " : "", job->failure ? job->failure : "");
+    if (job->state != JOB_COMPLETE)
+        return err_set(err, ERR_JOB_PENDING, "the job is %s: its output is there when it is COMPLETE",
+                       job->state_text);
+    if (job->expired && job->expires_ms) {
+        date_format_iso8601(job->expires_ms, when);
+        return err_set(err, ERR_JOB_EXPIRED, "the output expired at %s and is deleted", when);
+    }
+    if (job->expired)
+        return err_set(err, ERR_JOB_EXPIRED, "the output has expired and is deleted");
+    if (job->n_outputs == 0)
+        return err_set(err, ERR_JOB_NO_OUTPUT, "the job is complete and has no output");
+    return 0;
+}
+
+static void on_details(void *arg, const struct err *err)
+{
+    struct transfer *t = arg;
+    struct err why = {0};
+    if (ended_by_cancel(t))
+        return;
+    if (err || job_has_output(&t->job, &why) < 0) {
+        fail(t, err ? err : &why);
+        return;
+    }
+    set_phase(t, PHASE_SLOT);
+    *t->engine->last_waiting = t;
+    t->engine->last_waiting = &t->next_waiting;
+    start_waiting(t->engine);
+}
+
+static void ask_details(struct transfer *t)
+{
+    struct source *source = t->engine->config.source;
+    set_phase(t, PHASE_DETAILS);
+    source->ops->describe(source, t->id, &t->job, on_details, t);
+}
+
+/* ---- the receipt, read ---- */
+
+static void on_receipt(void *arg, const struct err *err)
+{
+    struct transfer *t = arg;
+    t->io = NULL;
+    if (ended_by_cancel(t))
+        return;
+    if (!err) {
+        finish(t, TRANSFER_ALREADY);
+        return;
+    }
+    if (err->code == ERR_INPUT) /* what a stranger has written there says nothing */
+        log_warn("job %s: %s; taken as not there", t->id, err->msg);
+    else if (err->code != ERR_NOT_FOUND) {
+        fail(t, err);
+        return;
+    }
+    ask_details(t);
+}
+
+static void begin(void *arg)
+{
+    struct transfer *t = arg;
+    const struct engine_config *config = &t->engine->config;
+    if (ended_by_cancel(t))
+        return;
+    if (config->receipts && !config->force)
+        t->io = receipt_read(config->sink, config->source->ops->name, t->id, &t->receipt, on_receipt,
+                             t);
+    else
+        ask_details(t);
+}
+
+struct transfer *transfer_start(struct engine *engine, const char *job_id, transfer_done_fn *done,
+                                void *arg)
+{
+    struct transfer *t = xcalloc(1, sizeof(*t));
+    t->engine = engine;
+    t->done = done;
+    t->arg = arg;
+    CHECK(strlen(job_id) <= JOB_ID_MAX);
+    memcpy(t->id, job_id, strlen(job_id) + 1);
+    loop_post(engine->config.loop, &t->task, begin, t);
+    return t;
+}
+
+static void end_waiting(void *arg)
+{
+    (void)ended_by_cancel(arg);
+}
+
+void transfer_cancel(struct transfer *t)
+{
+    if (t->cancelled)
+        return;
+    t->cancelled = true;
+    if (t->phase == PHASE_RECEIPT && t->io) {
+        receipt_io_cancel(t->io);
+    } else if (t->phase == PHASE_SLOT) {
+        stop_waiting(t);
+        loop_post(t->engine->config.loop, &t->task, end_waiting, t);
+    } else if (t->phase == PHASE_COPY && t->copy) {
+        copy_cancel(t->copy);
+    }
+}
+
+void transfer_progress(const struct transfer *t, struct transfer_progress *progress)
+{
+    *progress = (struct transfer_progress){
+        .job = t->id, .moving = t->phase == PHASE_COPY || t->phase == PHASE_RECORD, .size = -1};
+    if (t->copy)
+        copy_progress(t->copy, &progress->received, &progress->size);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * transfer: takes one job from its id to its stored outputs and its receipt.
+ *
+ * The way: the receipt (a job already stored costs this one request) -> the source's details ->
+ * a free slot -> each output copied (copy.h) -> the receipt written. The engine holds what all
+ * transfers of one loop share: source, sink, memory, slots. Details are asked for before a slot is
+ * taken, so that many jobs started at once are asked about together.
+ *
+ * Loop's thread.
+ *
+ *     struct engine *engine = engine_new(&config);
+ *     transfer_start(engine, "016f6063-51a1-4948-a827-ce4c31ec53ed", on_done, me);
+ *     loop_run(loop);
+ *     engine_free(engine);
+ */
+#ifndef EGRESS_TRANSFER_TRANSFER_H
+#define EGRESS_TRANSFER_TRANSFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+#include "net/loop.h"
+#include "transfer/receipt.h"
+#include "transfer/sink.h"
+#include "transfer/source.h"
+
+struct engine;
+struct transfer;
+
+struct engine_config { /* all borrowed: outlive the engine */
+    struct loop *loop;
+    struct source *source;
+    struct sink *sink;
+    const char *key_template; /* checked (key.h) */
+    const char *program;      /* for receipts: "egress 0.1.0" */
+    uint64_t memory;          /* bytes for data on its way */
+    unsigned concurrency;     /* transfers that move data at a time */
+    bool receipts;
+    bool force; /* store again what is stored already */
+};
+
+struct engine *engine_new(const struct engine_config *config);
+void engine_free(struct engine *engine); /* no transfer may be under way; NULL is fine */
+
+enum transfer_outcome {
+    TRANSFER_STORED,
+    TRANSFER_ALREADY, /* was stored before */
+    TRANSFER_FAILED,  /* err says why, and err_is_retryable() whether it is worth another try */
+};
+
+struct transfer_result { /* valid during the completion */
+    const char *job;
+    enum transfer_outcome outcome;
+    struct err err;                 /* of TRANSFER_FAILED */
+    const struct receipt *receipt;  /* what is stored where; NULL when it failed */
+    uint64_t bytes;                 /* moved by this transfer */
+    int64_t duration_ms;            /* since the slot was taken */
+};
+
+typedef void transfer_done_fn(void *arg, const struct transfer_result *result);
+
+/* The id must be well-formed (source.h). One completion, from the loop. */
+struct transfer *transfer_start(struct engine *engine, const char *job_id, transfer_done_fn *done,
+                                void *arg);
+/* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first). */
+void transfer_cancel(struct transfer *transfer);
+
+struct transfer_progress {
+    const char *job;
+    bool moving;       /* holds a slot */
+    uint64_t received; /* bytes */
+    int64_t size;      /* of the output, or -1 */
+};
+void transfer_progress(const struct transfer *transfer, struct transfer_progress *progress);
+
+#endif

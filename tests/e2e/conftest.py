@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures of the end-to-end tests; README.md beside it shows how to use them."""
+
+import os
+import shutil
+
+import pytest
+
+import programs
+from ceph import Ceph
+
+
+def pytest_configure(config):
+    for program in (programs.EGRESS, programs.SIM):
+        if not os.access(program, os.X_OK):
+            raise pytest.UsageError(f"{program} is not there; run `make`")
+
+
+@pytest.fixture
+def egress(request, tmp_path):
+    """Runs build/egress (EGRESS_BIN) in a clean environment."""
+    runner = programs.Egress(tmp_path)
+    request.node.programs = getattr(request.node, "programs", []) + [runner]
+    yield runner
+    runner.finish()
+
+
+@pytest.fixture
+def sim(request, tmp_path_factory):
+    """sim("--generate", "3", "--size", "4096") starts a simulator; ended with the test."""
+    home = tmp_path_factory.mktemp("sim")
+    sims = []
+    request.node.programs = getattr(request.node, "programs", []) + [sims]
+
+    def start(*args):
+        sims.append(programs.Sim(*args, home=home))
+        return sims[-1]
+
+    yield start
+    for one in sims:
+        one.finish()
+
+
+@pytest.fixture(scope="session")
+def ceph(request):
+    """One Ceph object gateway for the whole session."""
+    gateway = Ceph()
+    gateway.start()
+    yield gateway
+    if request.session.testsfailed:
+        where = programs.ROOT / "build" / "e2e-logs" / "ceph"
+        shutil.rmtree(where, ignore_errors=True)
+        gateway.keep_logs(where)
+        print(f"logs of Ceph's gateway: {where}")
+    gateway.stop()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what its programs said."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    for group in getattr(item, "programs", []):
+        if isinstance(group, programs.Egress):
+            runs = group.runs
+        else:
+            runs = [sim.run for sim in group]
+        for run in runs:
+            for stream in ("stdout", "stderr"):
+                if text := run.text(stream):
+                    title = f"{' '.join(run.args)[:100]} ({run.process.poll()}) {stream}"
+                    report.sections.append((title, text[-6000:]))

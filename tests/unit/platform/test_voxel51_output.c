@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * voxel51, outputs: routes, ranges, what is believed of an answer's header, and that an error's
+ * body is never an output, against scripted servers for the Platform and for the storage.
+ */
+#include "platform/voxel51.h"
+
+#include "scripted_server.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "net/http.h"
+
+#define KEY  "SECRET.key"
+#define ETAG "\"v1\""
+
+static struct loop *loop;
+
+/* What came of one stream. */
+struct got {
+    struct source *source;
+    struct source_stream *stream;
+    struct loop_task task;
+    bool pause_first, refuse_open, cancel_on_data;
+    unsigned opens, ends;
+    struct source_meta meta; /* its strings are not kept but for these: */
+    char type[64], encoding[64], validator[64], crc32c[16], md5[32], sha256[48];
+    struct buf data;
+    bool failed;
+    struct err err;
+};
+
+static void keep(char *out, size_t size, const char *value)
+{
+    snprintf(out, size, "%s", value ? value : "-");
+}
+
+static int on_open(void *arg, const struct source_meta *meta, struct err *err)
+{
+    struct got *got = arg;
+    got->opens++;
+    got->meta = *meta;
+    keep(got->type, sizeof(got->type), meta->content_type);
+    keep(got->encoding, sizeof(got->encoding), meta->content_encoding);
+    keep(got->validator, sizeof(got->validator), meta->validator);
+    keep(got->crc32c, sizeof(got->crc32c), meta->crc32c);
+    keep(got->md5, sizeof(got->md5), meta->md5);
+    keep(got->sha256, sizeof(got->sha256), meta->sha256);
+    return got->refuse_open ? err_set(err, ERR_TOO_LARGE, "too large, says the test") : 0;
+}
+
+static void resume(void *arg)
+{
+    struct got *got = arg;
+    got->source->ops->resume(got->stream);
+}
+
+static size_t on_data(void *arg, const void *data, size_t len)
+{
+    struct got *got = arg;
+    assert_int_equal(got->opens, 1);
+    if (got->pause_first) {
+        got->pause_first = false;
+        loop_post(loop, &got->task, resume, got);
+        return SOURCE_PAUSE;
+    }
+    if (got->cancel_on_data) {
+        got->source->ops->cancel(got->stream);
+        got->source->ops->cancel(got->stream);
+    }
+    assert_int_equal(buf_append(&got->data, data, len), 0);
+    return len;
+}
+
+static void on_end(void *arg, const struct err *err)
+{
+    struct got *got = arg;
+    got->ends++;
+    got->failed = err != NULL;
+    if (err)
+        got->err = *err;
+    loop_stop(loop);
+}
+
+struct scene {
+    const struct row *platform, *storage; /* @ in a row of the platform: the storage's URL */
+    enum voxel51_route route;
+    uint64_t offset;
+    int64_t expires_ms;
+    bool remote; /* the Platform has a public name; the server is reached as its proxy */
+    struct got got;
+    struct server *p, *s; /* after play(): stopped; s may be NULL */
+};
+
+enum { ROWS_MAX = 8 };
+
+/* The row's text with each @ replaced. Caller frees. */
+static char *fill_in(const char *text, const char *storage_url)
+{
+    struct buf out = BUF_INIT(4096);
+    for (; *text; text++)
+        if (*text == '@')
+            buf_str_append(&out, storage_url);
+        else
+            buf_byte(&out, *text);
+    return buf_take(&out);
+}
+
+static void play(struct scene *scene)
+{
+    struct row rows[ROWS_MAX] = {{NULL}};
+    size_t n = 0;
+    scene->s = scene->storage ? server_start(scene->storage) : NULL;
+    for (; scene->platform[n].match; n++) {
+        rows[n] = scene->platform[n];
+        rows[n].headers = fill_in(rows[n].headers, scene->s ? scene->s->url : "");
+        rows[n].body = fill_in(rows[n].body, scene->s ? scene->s->url : "");
+    }
+    scene->p = server_start(rows);
+
+    struct err err = {0};
+    char base[80], key[] = KEY, name[] = "labels.json";
+    snprintf(base, sizeof(base), "%s/v1", scene->remote ? "http://platform.test" : scene->p->url);
+    if (scene->remote)
+        setenv("http_proxy", scene->p->url, 1);
+    struct token token = {.private_key = key, .base_url = base};
+    struct voxel51_config config = {.token = &token, .source_route = scene->route};
+    struct source_output output = {.name = name, .size = -1};
+    struct source_job job = {
+        .id = "j",
+        .state = JOB_COMPLETE,
+        .n_outputs = 1,
+        .outputs = &output,
+        .expires_ms = scene->expires_ms,
+    };
+    struct source_events events = {on_open, on_data, on_end};
+    struct got *got = &scene->got;
+    got->data = BUF_INIT(1024 * 1024);
+    got->source = voxel51_new(loop, &config, &err);
+    assert_non_null(got->source);
+    got->stream = got->source->ops->open(got->source, &job, 0, scene->offset,
+                                         scene->offset ? ETAG : NULL, &events, got);
+    assert_int_equal(got->ends, 0);
+    loop_run(loop);
+    unsetenv("http_proxy");
+    got->source->ops->free(got->source);
+
+    server_stop(scene->p);
+    if (scene->s)
+        server_stop(scene->s);
+    for (size_t i = 0; i < n; i++) {
+        free((char *)(uintptr_t)rows[i].headers);
+        free((char *)(uintptr_t)rows[i].body);
+    }
+    assert_int_equal(got->ends, 1);
+    assert_null(strstr(got->err.msg, "SECRET"));
+    assert_null(strstr(got->err.msg, "sig="));
+}
+
+static void clear(struct scene *scene)
+{
+    buf_release(&scene->got.data);
+    server_free(scene->p);
+    if (scene->s)
+        server_free(scene->s);
+}
+
+static void assert_no_output(const struct scene *scene, enum err_code code, const char *part)
+{
+    const struct got *got = &scene->got;
+    assert_true(got->failed);
+    if (got->err.code != code || !strstr(got->err.msg, part))
+        fail_msg("%s: %s (expected %s, %s)", err_name(got->err.code), got->err.msg, err_name(code),
+                 part);
+    assert_int_equal(got->opens, 0);
+    assert_int_equal(got->data.len, 0);
+}
+
+static void assert_output(const struct scene *scene, const char *text)
+{
+    const struct got *got = &scene->got;
+    if (got->failed)
+        fail_msg("%s", got->err.msg);
+    assert_int_equal(got->opens, 1);
+    assert_string_equal(buf_str(&got->data), text);
+}
+
+#define MD5 "XUFAKrxLKna5cZ2REBfFkg==" /* of "hello" */
+#define SHA "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
+#define CRC "mnG7TA=="
+
+static void the_plain_way(void **state)
+{
+    (void)state;
+    static const struct row platform[] = {
+        {"GET /v1/jobs/j/output ", 200,
+         "Content-Type: application/json\r\nETag: " ETAG "\r\nAccept-Ranges: bytes\r\n"
+         "x-goog-hash: crc32c=" CRC "\r\nx-goog-hash: md5=" MD5 "\r\nDigest: SHA-256=" SHA "\r\n",
+         "hello"},
+        {NULL},
+    };
+    struct scene scene = {.platform = platform};
+    play(&scene);
+    assert_output(&scene, "hello");
+    const struct got *got = &scene.got;
+    assert_int_equal(got->meta.offset, 0);
+    assert_int_equal(got->meta.size, 5);
+    assert_true(got->meta.ranges);
+    assert_string_equal(got->type, "application/json");
+    assert_string_equal(got->encoding, "-");
+    assert_string_equal(got->validator, ETAG);
+    assert_string_equal(got->crc32c, CRC);
+    assert_string_equal(got->md5, MD5);
+    assert_string_equal(got->sha256, SHA);
+    assert_non_null(strstr(scene.p->requests[0], "\r\nAuthorization: Bearer " KEY "\r\n"));
+    assert_non_null(strstr(scene.p->requests[0], "\r\nAccept-Encoding: identity\r\n"));
+    assert_null(strstr(scene.p->requests[0], "Range:"));
+    clear(&scene);
+}
+
+static void little_is_said(void **state)
+{
+    (void)state;
+    static const struct row platform[] = {
+        {"GET ", 200,
+         "Content-Type: a\xc3\xa4\r\nContent-Encoding: gzip\r\nETag: W/\"x\"\r\nTransfer-Encoding: "
+         "chunked\r\nContent-MD5: nonsense\r\nx-goog-stored-content-encoding: identity\r\n",
+         "5\r\nhello\r\n0\r\n\r\n", 1, true},
+        {NULL},
+    };
+    struct scene scene = {.platform = platform, .got.pause_first = true};
+    play(&scene);
+    assert_output(&scene, "hello");
+    assert_int_equal(scene.got.meta.size, -1);
+    assert_false(scene.got.meta.ranges);
+    assert_string_equal(scene.got.type, "-");
+    assert_string_equal(scene.got.encoding, "gzip");
+    assert_string_equal(scene.got.validator, "-");
+    assert_string_equal(scene.got.md5, "-");
+    clear(&scene);
+}
+
+static void hashes_that_do_not_count(void **state)
+{
+    (void)state;
+    /* of the packed object, which was unpacked on the way */
+    static const struct row unpacked[] = {
+        {"GET ", 200, "x-goog-hash: crc32c=" CRC "\r\nx-goog-stored-content-encoding: gzip\r\n",
+         "x"},
+        {NULL},
+    };
+    struct scene scene = {.platform = unpacked};
+    play(&scene);
+    assert_output(&scene, "x");
+    assert_string_equal(scene.got.crc32c, "-");
+    clear(&scene);
+
+    static const struct row contradictory[] = {
+        {"GET ", 200, "x-goog-hash: md5=" MD5 "\r\nContent-MD5: AAAAAAAAAAAAAAAAAAAAAA==\r\n", "x"},
+        {NULL},
+    };
+    scene = (struct scene){.platform = contradictory};
+    play(&scene);
+    assert_no_output(&scene, ERR_INTEGRITY, "contradict");
+    clear(&scene);
+}
+
+static void going_on(void **state)
+{
+    (void)state;
+    static const struct row platform[] = {
+        {"GET /v1/jobs/j/output ", 206,
+         "Content-Range: bytes 2-4/5\r\nETag: " ETAG "\r\nContent-MD5: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+         "x-goog-hash: md5=" MD5 "\r\n",
+         "llo"},
+        {NULL},
+    };
+    struct scene scene = {.platform = platform, .route = VOXEL51_OUTPUT, .offset = 2};
+    play(&scene);
+    assert_output(&scene, "llo");
+    assert_int_equal(scene.got.meta.offset, 2);
+    assert_int_equal(scene.got.meta.size, 5);
+    assert_true(scene.got.meta.ranges);
+    assert_string_equal(scene.got.md5, MD5);
+    assert_string_equal(scene.got.validator, ETAG);
+    assert_non_null(strstr(scene.p->requests[0], "\r\nRange: bytes=2-\r\n"));
+    assert_non_null(strstr(scene.p->requests[0], "\r\nIf-Range: " ETAG "\r\n"));
+    clear(&scene);
+}
+
+static void going_on_is_not_possible(void **state)
+{
+    (void)state;
+    static const struct row whole[] = {{"GET ", 200, "ETag: \"v2\"\r\n", "HELLO"}, {NULL}};
+    static const struct row changed[] = {
+        {"GET ", 206, "Content-Range: bytes 2-4/5\r\nETag: \"v2\"\r\n", "LLO"},
+        {"GET ", 200, "ETag: \"v2\"\r\n", "HELLO"},
+        {NULL},
+    };
+    static const struct row beyond[] = {
+        {"GET ", 416, "Content-Range: bytes */1\r\n", ""},
+        {"GET ", 200, "ETag: \"v2\"\r\n", "HELLO"},
+        {NULL},
+    };
+    const struct row *const all[] = {whole, changed, beyond};
+    for (size_t i = 0; i < 3; i++) {
+        struct scene scene = {.platform = all[i], .route = VOXEL51_OUTPUT, .offset = 2};
+        play(&scene);
+        assert_output(&scene, "HELLO");
+        assert_int_equal(scene.got.meta.offset, 0);
+        assert_string_equal(scene.got.validator, "\"v2\"");
+        assert_int_equal(scene.p->n_requests, i ? 2 : 1);
+        if (i)
+            assert_null(strstr(scene.p->requests[1], "Range:"));
+        clear(&scene);
+    }
+}
+
+static void ranges_that_do_not_fit(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {
+        "",
+        "Content-Range: bytes 0-2/5\r\n",
+        "Content-Range: bytes 3-5/6\r\n",
+        "Content-Range: bytes 2-5/6\r\n", /* four, but three come */
+        "Content-Range: bytes 2-4/4\r\n",
+        "Content-Range: bytes */5\r\n",
+        "Content-Type: multipart/byteranges; boundary=x\r\n",
+    };
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        struct row rows[] = {{"GET ", 206, headers[i], "llo", 9}, {NULL}};
+        struct scene scene = {.platform = rows, .route = VOXEL51_OUTPUT, .offset = 2};
+        play(&scene);
+        assert_no_output(&scene, ERR_PROTOCOL, "Content-Range");
+        clear(&scene);
+    }
+    static const struct row unasked[] = {{"GET ", 206, "Content-Range: bytes 0-4/5\r\n", "hello"},
+                                         {NULL}};
+    struct scene scene = {.platform = unasked};
+    play(&scene);
+    assert_no_output(&scene, ERR_PROTOCOL, "no range was asked for");
+    clear(&scene);
+}
+
+static void redirected_to_the_storage(void **state)
+{
+    (void)state;
+    static const struct row platform[] = {
+        {"GET /v1/jobs/j/output ", 302, "Location: @/bucket/o?sig=1\r\n", "", 2}, {NULL}};
+    static const struct row storage[] = {{"GET /bucket/o?sig=1 ", 403, "", "<Error/>"},
+                                         {"GET /bucket/o?sig=1 ", 200, "", "hello"},
+                                         {NULL}};
+    struct scene scene = {.platform = platform, .storage = storage};
+    play(&scene); /* an expired redirect is asked for again */
+    assert_output(&scene, "hello");
+    assert_int_equal(scene.s->n_requests, 2);
+    assert_null(strstr(scene.s->requests[1], "Authorization"));
+    assert_null(strstr(scene.s->requests[1], "SECRET"));
+    clear(&scene);
+}
+
+#define URL_ANSWER "{\"url\":\"@/o?sig=1\"}"
+
+static void by_signed_url(void **state)
+{
+    (void)state;
+    static const struct row platform[] = {{"GET /v1/jobs/j/output-url ", 200, "", URL_ANSWER, 2},
+                                          {NULL}};
+    static const struct row storage[] = {
+        {"GET /o?sig=1 ", 403, "", "<Error/>"}, {"GET /o?sig=1 ", 200, "", "hello"}, {NULL}};
+    struct scene scene = {.platform = platform, .storage = storage, .route = VOXEL51_OUTPUT_URL};
+    play(&scene); /* the first one has expired already: a fresh one, once */
+    assert_output(&scene, "hello");
+    assert_non_null(strstr(scene.p->requests[0], "\r\nAuthorization: Bearer " KEY "\r\n"));
+    for (size_t i = 0; i < scene.s->n_requests; i++)
+        assert_null(strstr(scene.s->requests[i], "Authorization"));
+    clear(&scene);
+
+    static const struct row refusing[] = {{"GET /o?sig=1 ", 403, "", "<Error/>", 9}, {NULL}};
+    scene.storage = refusing;
+    scene.got = (struct got){0};
+    play(&scene);
+    assert_no_output(&scene, ERR_HTTP, "the storage behind the signed URL refused it");
+    assert_int_equal(scene.s->n_requests, 2);
+    clear(&scene);
+
+    static const struct row unauthorized[] = {{"GET /o?sig=1 ", 401, "", "", 9}, {NULL}};
+    scene.storage = unauthorized;
+    scene.got = (struct got){0};
+    play(&scene); /* no fault of the token, which the storage has not seen */
+    assert_no_output(&scene, ERR_HTTP, "the storage");
+    clear(&scene);
+}
+
+static void auto_goes_on_by_signed_url(void **state)
+{
+    (void)state;
+    static const struct row platform[] = {{"GET /v1/jobs/j/output-url ", 200, "", URL_ANSWER},
+                                          {NULL}};
+    static const struct row storage[] = {
+        {"GET /o?sig=1 ", 206, "Content-Range: bytes 2-4/5\r\n", "llo"}, {NULL}};
+    struct scene scene = {.platform = platform, .storage = storage, .offset = 2};
+    play(&scene);
+    assert_output(&scene, "llo");
+    assert_non_null(strstr(scene.s->requests[0], "\r\nRange: bytes=2-\r\n"));
+    assert_null(strstr(scene.s->requests[0], "Authorization"));
+    clear(&scene);
+}
+
+static void auto_falls_back(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+    } answers[] = {
+        {404, "{\"error\":{\"code\":404}}"},
+        {200, "{}"},
+        {200, "{\"url\":\"ftp://h/o?sig=1\"}"},
+        {200, "{\"url\":7}"},
+        {200, URL_ANSWER}, /* the storage says 403 */
+    };
+    static const struct row storage[] = {{"GET /o?sig=1 ", 403, "", "<Error/>", 9}, {NULL}};
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct row platform[] = {
+            {"GET /v1/jobs/j/output-url ", answers[i].status, "", answers[i].body},
+            {"GET /v1/jobs/j/output ", 206, "Content-Range: bytes 2-4/5\r\n", "llo"},
+            {NULL},
+        };
+        struct scene scene = {.platform = platform, .storage = storage, .offset = 2};
+        play(&scene);
+        assert_output(&scene, "llo");
+        assert_non_null(strstr(scene.p->requests[1], "\r\nRange: bytes=2-\r\n"));
+        clear(&scene);
+    }
+}
+
+static void signed_urls_that_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "{}",
+        "x",
+        "{\"url\":\"\"}",
+        "{\"url\":\"/o?sig=1\"}",
+        "{\"url\":\"file:///o?sig=1\"}",
+        "{\"url\":\"http://u:sig=1@h/\"}",
+    };
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct row platform[] = {{"GET ", 200, "", bodies[i]}, {NULL}};
+        struct scene scene = {.platform = platform, .route = VOXEL51_OUTPUT_URL};
+        play(&scene);
+        assert_no_output(&scene, ERR_PROTOCOL, "signed URL");
+        clear(&scene);
+    }
+}
+
+static void a_signed_url_to_a_local_address(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]", "169.254.169.254"};
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        char *body = xprintf("{\"url\":\"http://%s/o?sig=1\"}", hosts[i]);
+        struct row platform[] = {
+            {"GET http://platform.test/v1/jobs/j/output-url ", 200, "", body},
+            {NULL},
+        };
+        struct scene scene = {.platform = platform, .route = VOXEL51_OUTPUT_URL, .remote = true};
+        play(&scene);
+        assert_no_output(&scene, ERR_PROTOCOL, "local address");
+        assert_int_equal(scene.p->n_requests, 1);
+        clear(&scene);
+        free(body);
+    }
+    static const struct row platform[] = {
+        {"GET http://platform.test/v1/jobs/j/output-url ", 200, "",
+         "{\"url\":\"http://s.test/o\"}"},
+        {"GET http://s.test/o ", 200, "", "hello"},
+        {NULL},
+    };
+    struct scene scene = {.platform = platform, .route = VOXEL51_OUTPUT_URL, .remote = true};
+    play(&scene);
+    assert_output(&scene, "hello");
+    clear(&scene);
+}
+
+/* Errors of either route: never an output, each with its own outcome. */
+static void errors_are_no_outputs(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+        bool expired;
+        enum err_code code;
+        const char *part;
+    } cases[] = {
+        {401, "{\"error\":{\"code\":401,\"message\":\"who?\"}}", false, ERR_AUTH, "who?"},
+        {401, "{}", true, ERR_AUTH, "token"},
+        {403, "{\"error\":{\"code\":403,\"message\":\"not you\"}}", false, ERR_AUTH, "not you"},
+        {404, "{\"error\":{\"code\":404,\"message\":\"none\"}}", false, ERR_JOB_NO_OUTPUT, "none"},
+        {404, "{\"error\":{\"code\":404,\"message\":\"none\"}}", true, ERR_JOB_EXPIRED, "none"},
+        {403, "{}", true, ERR_JOB_EXPIRED, "expired"},
+        {410, "<html>", true, ERR_JOB_EXPIRED, "410"},
+        {400, "<html>", false, ERR_JOB_NO_OUTPUT, "400"},
+        {500, "{\"error\":{\"code\":500,\"message\":\"down\"}}", true, ERR_HTTP, "down"},
+        {204, "", false, ERR_JOB_NO_OUTPUT, "204"},
+        {202, "later", false, ERR_PROTOCOL, "202"},
+        {304, "", false, ERR_HTTP, "304"},
+        {0, "", false, ERR_NETWORK, "job j"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct row platform[] = {{"GET ", cases[i].status, "", cases[i].body, 2}, {NULL}};
+        for (int route = VOXEL51_AUTO; route <= VOXEL51_OUTPUT_URL; route++) {
+            if (route == VOXEL51_OUTPUT_URL && cases[i].status >= 200 && cases[i].status < 300)
+                continue; /* is then no URL: a test of its own */
+            struct scene scene = {
+                .platform = platform,
+                .route = (enum voxel51_route)route,
+                .expires_ms = cases[i].expired ? 1 : clock_wall_ms() + 1000000,
+            };
+            play(&scene);
+            assert_no_output(&scene, cases[i].code, cases[i].part);
+            clear(&scene);
+        }
+    }
+}
+
+static void breaks(void **state)
+{
+    (void)state;
+    static const struct row midway[] = {
+        {"GET ", 200, "Content-Length: 9\r\nETag: " ETAG "\r\n", "hel", 1, true}, {NULL}};
+    struct scene scene = {.platform = midway};
+    play(&scene);
+    assert_true(scene.got.failed);
+    assert_int_equal(scene.got.err.code, ERR_NETWORK);
+    assert_int_equal(scene.got.opens, 1);
+    assert_string_equal(buf_str(&scene.got.data), "hel");
+    clear(&scene);
+
+    /* Before the first byte net asks again; on_open has come and does not come twice. */
+    static const struct row at_once[] = {
+        {"GET ", 200, "Content-Length: 5\r\nETag: " ETAG "\r\n", "", 1, true},
+        {"GET ", 200, "ETag: " ETAG "\r\n", "hello"},
+        {NULL},
+    };
+    scene = (struct scene){.platform = at_once};
+    play(&scene);
+    assert_output(&scene, "hello");
+    clear(&scene);
+
+    static const struct row other[] = {
+        {"GET ", 200, "Content-Length: 5\r\nETag: " ETAG "\r\n", "", 1, true},
+        {"GET ", 200, "ETag: \"v2\"\r\n", "HELLO"},
+        {NULL},
+    };
+    scene = (struct scene){.platform = other};
+    play(&scene);
+    assert_int_equal(scene.got.err.code, ERR_PROTOCOL);
+    assert_int_equal(scene.got.data.len, 0);
+    clear(&scene);
+}
+
+static void ended_by_the_caller(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {{"GET ", 200, "", "hello"}, {NULL}};
+    struct scene scene = {.platform = rows, .got.refuse_open = true};
+    play(&scene);
+    assert_int_equal(scene.got.err.code, ERR_TOO_LARGE);
+    assert_int_equal(scene.got.data.len, 0);
+    clear(&scene);
+
+    static const struct row longer[] = {{"GET ", 200, "Content-Length: 99\r\n", "hello", 1, true},
+                                        {NULL}};
+    scene = (struct scene){.platform = longer, .got.cancel_on_data = true};
+    play(&scene);
+    assert_int_equal(scene.got.err.code, ERR_CANCELLED);
+    clear(&scene);
+}
+
+static void empty_outputs(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {{"GET ", 200, "", ""}, {NULL}};
+    struct scene scene = {.platform = rows};
+    play(&scene);
+    assert_output(&scene, "");
+    assert_int_equal(scene.got.meta.size, 0);
+    clear(&scene);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct http_options options = {
+        .connect_timeout_ms = 5000,
+        .stall_timeout_ms = 20000,
+        .max_attempts = 2,
+        .user_agent = "egress-test",
+    };
+    log_init(stderr, LOG_ERROR, LOG_HUMAN);
+    if (http_init(&options, &err) < 0 || !(loop = loop_new(&err)))
+        fail_msg("%s", err.msg);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_free(loop);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_plain_way),
+        cmocka_unit_test(little_is_said),
+        cmocka_unit_test(hashes_that_do_not_count),
+        cmocka_unit_test(going_on),
+        cmocka_unit_test(going_on_is_not_possible),
+        cmocka_unit_test(ranges_that_do_not_fit),
+        cmocka_unit_test(redirected_to_the_storage),
+        cmocka_unit_test(by_signed_url),
+        cmocka_unit_test(auto_goes_on_by_signed_url),
+        cmocka_unit_test(auto_falls_back),
+        cmocka_unit_test(signed_urls_that_are_refused),
+        cmocka_unit_test(a_signed_url_to_a_local_address),
+        cmocka_unit_test(errors_are_no_outputs),
+        cmocka_unit_test(breaks),
+        cmocka_unit_test(ended_by_the_caller),
+        cmocka_unit_test(empty_outputs),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

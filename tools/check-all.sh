@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The suites of `make check-all`: what is too long for `make check`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/suites.sh
+. tools/suites.sh
+
+make=${MAKE:-make}
+suite e2e-sanitized  900 "$make" WERROR=1 SAN=address,undefined e2e
+suite unit-threads   300 "$make" WERROR=1 SAN=thread unit
+suite fuzz           600 "$make" WERROR=1 fuzz
+suite packaging      400 tools/check-packaging.sh
+suites_end "make check-all"

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian (or Ubuntu) packages that a set of make targets needs, and nothing else.
+#
+#   tools/install-deps.sh SET...            installs what is missing
+#   tools/install-deps.sh --check SET...    installs nothing; status 1 when something is missing
+#
+# Sets: build, demo, check, bench.
+set -euo pipefail
+
+build='
+gcc                     the C compiler
+libc6-dev               headers of the C library
+make                    runs the Makefile
+pkg-config              finds the libraries
+libcurl4-openssl-dev    all outgoing HTTP
+libjansson-dev          JSON
+libexpat1-dev           XML answers of S3
+libssl-dev              SHA-256 and HMAC
+libmicrohttpd-dev       HTTP server of the Platform simulator
+ca-certificates         certificate authorities, for https
+'
+check='
+libcmocka-dev           unit tests
+clang                   second compiler, and the fuzzer
+libclang-rt-dev         sanitizers and fuzzer of clang
+llvm                    names in the sanitizers'\'' reports
+clang-tidy              linter
+clang-format            make format
+cppcheck                linter
+shellcheck              linter of the scripts
+mandoc                  linter of the man page
+git                     clean clone in the packaging test
+python3                 end-to-end tests
+python3-pytest          runs them
+python3-pytest-timeout  ends a test that hangs
+python3-boto3           the independent S3 client that looks at what was stored
+python3-requests        talks to the simulator
+openssl                 certificate of the S3 server
+ceph-mon                a real S3 server on loopback
+ceph-osd                a real S3 server on loopback
+radosgw                 a real S3 server on loopback
+ceph-common             a real S3 server on loopback
+'
+bench='
+curl                    what we measure ourselves against
+python3                 runs the measurement
+'
+
+say() { printf '%s\n' "$*" >&2; }
+
+only_check=
+[ "${1-}" = --check ] && { only_check=1; shift; }
+[ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--check] build|demo|check|bench..."; exit 2; }
+wanted=
+for set in "$@"; do
+    case $set in
+    build | demo) wanted+=$build ;;
+    check) wanted+=$build$check ;;
+    bench) wanted+=$build$bench ;;
+    *) say "install-deps: no set '$set'; there are: build demo check bench"; exit 2 ;;
+    esac
+done
+wanted=$(sort -u <<<"$wanted" | sed '/^$/d')
+mapfile -t names < <(cut -d' ' -f1 <<<"$wanted" | uniq)
+
+if ! command -v dpkg-query >/dev/null; then
+    [ -z "$only_check" ] || exit 0 # cannot tell; the compiler will
+    say "install-deps: no dpkg, so no Debian or Ubuntu; install the equivalents of:" "${names[@]}"
+    exit 1
+fi
+
+# shellcheck disable=SC2016  # dpkg-query's own variables
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${names[@]}" 2>/dev/null || true)
+missing=()
+for name in "${names[@]}"; do
+    grep -qx "installed $name" <<<"$installed" || missing+=("$name")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ -n "$only_check" ]; then
+    say "Packages missing: ${missing[*]}"
+    say "To install them: make deps"
+    exit 1
+fi
+
+command -v apt-get >/dev/null ||
+    { say "install-deps: no apt-get here; please install:" "${missing[@]}"; exit 1; }
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null ||
+        { say "install-deps: no root, no sudo; as root: apt-get install ${missing[*]}"; exit 1; }
+    as_root=(sudo)
+fi
+say "Installing, with what they depend on:"
+for name in "${missing[@]}"; do
+    grep -m1 "^$name " <<<"$wanted" | sed 's/^/  /' >&2
+done
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 \
+    -o Acquire::Retries=3 "$@" </dev/null >>"$log" 2>&1; }
+if ! { apt -q update && apt -q -y install --no-install-recommends "${missing[@]}"; }; then
+    tail -30 "$log" >&2
+    say "install-deps: apt-get failed (see above); wanted: ${missing[*]}"
+    exit 1
+fi
+say "Installed."
