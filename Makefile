@@ -70,12 +70,17 @@ sim_libs := $(shell $(PKG_CONFIG) --libs $(SIM_PACKAGES) 2>/dev/null) $(pkg_libs
 LIB_SOURCES := $(wildcard src/*/*.c)
 SIM_SOURCES := $(wildcard sim/*.c)
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
+# What several unit tests use: everything there that is not a test itself.
+UNIT_HELPERS := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c tests/unit/*/*.c))
 UNIT_PROGRAMS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/unit/%)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
+# Programs that end-to-end tests run besides our own.
+TOOL_SOURCES := $(wildcard tests/tools/*.c)
+TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
 BENCH_SOURCES := $(wildcard bench/*.c)
 BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
-SOURCES := src/main.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
+SOURCES := src/main.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 
 Q := $(if $(V),,@)
 told = $(if $(V),,@echo '  $(1) $@')
@@ -131,10 +136,19 @@ $(BUILD)/unit/sim/%: $(BUILD)/obj/tests/unit/sim/%.o $(SIM_PARTS) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(sim_libs)
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(LIB)
+$(BUILD)/libunit.a: $(call objects,$(UNIT_HELPERS))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a $(LIB)
 	@mkdir -p $(@D)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(pkg_libs)
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -183,10 +197,14 @@ unit-programs: $(UNIT_PROGRAMS)
 # Against the programs of this variant; EGRESS_BIN and EGRESS_SIM name others.
 .PHONY: e2e
 e2e:
-	+@$(MAKE) $(PARALLEL) programs
+	+@$(MAKE) $(PARALLEL) programs tool-programs
 	@EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
 	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
+	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
 	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini tests/e2e $(ARGS)
+
+.PHONY: tool-programs
+tool-programs: $(TOOL_PROGRAMS)
 
 FUZZ_SECONDS ?= 30
 .PHONY: fuzz
@@ -237,7 +255,8 @@ lint-texts:
 
 .PHONY: format
 format:
-	clang-format -i $(wildcard src/*.c src/*/*.[ch] sim/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.c bench/*.c)
+	clang-format -i $(wildcard src/*.c src/*/*.[ch] sim/*.[ch] tests/unit/*/*.[ch] \
+	 tests/tools/*.c tests/fuzz/*.c bench/*.c)
 
 # ---- installing ------------------------------------------------------------------------------
 

@@ -117,8 +117,8 @@ static const struct {
     const char *name;
     int action; /* enum action or one of the above */
 } batch_actions[] = {
-    {"details", BATCH_DETAILS},   {"ttl", BATCH_TTL},     {"start", ACT_START},
-    {"archive", ACT_ARCHIVE},     {"unarchive", ACT_UNARCHIVE}, {"kill", ACT_KILL},
+    {"details", BATCH_DETAILS}, {"ttl", BATCH_TTL},           {"start", ACT_START},
+    {"archive", ACT_ARCHIVE},   {"unarchive", ACT_UNARCHIVE}, {"kill", ACT_KILL},
     {"delete", ACT_DELETE},
 };
 
@@ -181,7 +181,7 @@ static int parse_action(const json_t *root, int *action, struct ttl *ttl, struct
 
 static int run_batch(struct sim *sim, const json_t *root, struct buf *out, struct err *err)
 {
-    int action;
+    int action = BATCH_DETAILS;
     struct ttl ttl = {0};
     const json_t *ids = json_object_get(root, "ids"), *item;
     size_t i;
@@ -191,14 +191,14 @@ static int run_batch(struct sim *sim, const json_t *root, struct buf *out, struc
         return -1;
     if (sim->sw.batch_max && json_array_size(ids) > (size_t)sim->sw.batch_max)
         return err_set(err, ERR_INPUT, "More than %d ids", (int)sim->sw.batch_max);
-    json_array_foreach(ids, i, item)
-        if (!json_is_string(item))
-            return err_set(err, ERR_INPUT, "An id is not a string");
+    json_array_foreach(ids, i, item) if (!json_is_string(item)) return err_set(
+        err, ERR_INPUT, "An id is not a string");
     /* An id that comes twice is acted upon once: the answer is an object with the ids as names. */
     json_t *seen = json_object();
     buf_str_append(out, "{\"responses\":{");
     const char *separator = "";
-    json_array_foreach(ids, i, item) {
+    json_array_foreach(ids, i, item)
+    {
         const char *id = json_string_value(item);
         if (json_object_get(seen, id))
             continue;

@@ -171,9 +171,9 @@ static ssize_t read_gzip_piece(struct content *c, unsigned char *buf, size_t len
     uint64_t raw_at = block * GZ_BLOCK;
     size_t block_len = c->raw_size - raw_at < GZ_BLOCK ? (size_t)(c->raw_size - raw_at) : GZ_BLOCK;
     if (in < GZ_BLOCK_HEAD) {
-        const unsigned char block_head[GZ_BLOCK_HEAD] = {
-            block + 1 == blocks, block_len & 255, block_len >> 8 & 255, ~block_len & 255,
-            ~block_len >> 8 & 255};
+        const unsigned char block_head[GZ_BLOCK_HEAD] = {block + 1 == blocks, block_len & 255,
+                                                         block_len >> 8 & 255, ~block_len & 255,
+                                                         ~block_len >> 8 & 255};
         return (ssize_t)copy_piece(buf, len, block_head, GZ_BLOCK_HEAD, in);
     }
     in -= GZ_BLOCK_HEAD;
@@ -187,6 +187,8 @@ static ssize_t read_gzip_piece(struct content *c, unsigned char *buf, size_t len
 ssize_t content_read(struct content *c, void *buf, size_t len)
 {
     unsigned char *out = buf;
+    if (c->stop && atomic_load(c->stop))
+        return -1;
     if (len > c->size - c->pos)
         len = (size_t)(c->size - c->pos);
     size_t done = 0;

@@ -12,9 +12,9 @@
 enum { ANY_TEXT_MAX = 64 * 1024 };
 
 static const char *const names[] = {
-    "id",          "name",         "state",      "archived",        "upload_date",
-    "expiration_date", "expired",  "analytic_id", "compute_mode",   "auto_start",
-    "start_date",  "completion_date", "fail_date", "failure_type",  "output_filename",
+    "id",        "name",         "state",           "archived",   "upload_date", "expiration_date",
+    "expired",   "analytic_id",  "compute_mode",    "auto_start", "start_date",  "completion_date",
+    "fail_date", "failure_type", "output_filename",
 };
 
 static char fold(char c)

@@ -31,7 +31,7 @@ enum field {
 };
 enum { N_QUERY_FIELDS = FIELD_OUTPUT_FILENAME };
 #define JOB_FIELDS_QUERY ((1u << N_QUERY_FIELDS) - 1)
-#define JOB_FIELDS_ALL ((1u << (N_QUERY_FIELDS + 1)) - 1)
+#define JOB_FIELDS_ALL   ((1u << (N_QUERY_FIELDS + 1)) - 1)
 
 /* A query field by name, any case, spaces for underscores; -1: there is none. */
 int field_parse(const char *name, size_t len);

@@ -87,16 +87,16 @@ int64_t job_store_find(const struct jobs *jobs, const char *id)
     return (int64_t)jobs->table[slot_of(jobs, id)] - 1;
 }
 
-/* Puts *job at the end. id NULL: a UUID from (seed, stream, number). -1: the id is taken, or full.
- * Lock held, or no other thread yet. */
+/* Puts *job at the end. id NULL: a UUID that follows from seed, stream and number. -1: the id is
+ * taken, or full. Lock held, or no other thread yet. */
 static int append(struct jobs *jobs, struct job *job, uint64_t stream, uint64_t number)
 {
     size_t n = jobs->n;
     if (n == jobs->n_max)
         return -1;
     if (!job->id) {
-        uint64_t base = content_mix(content_mix(jobs->seed + stream) + number);
-        format_uuid(base, content_mix(base + 1), jobs->uuids[n]);
+        uint64_t high = content_mix(content_key("id", jobs->seed ^ stream) + number);
+        format_uuid(high, content_mix(high ^ 0x6a09e667f3bcc909u), jobs->uuids[n]);
         job->id = jobs->uuids[n];
     }
     size_t slot = slot_of(jobs, job->id);
@@ -173,9 +173,9 @@ static bool valid_id(const char *s)
 static int only_file(const char *dir, char **name, struct err *err)
 {
     DIR *d = opendir(dir);
+    *name = NULL;
     if (!d)
         return err_set_errno(err, ERR_IO, errno, "%s", dir);
-    *name = NULL;
     int rc = 0;
     for (struct dirent *e; rc == 0 && (e = readdir(d));) {
         if (e->d_name[0] == '.')
@@ -210,23 +210,24 @@ static int add_entry(struct jobs *jobs, const char *dir, const char *name, enum 
     else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
         rc = err_set(err, ERR_INPUT, "%s: neither a file nor a folder", extra->path);
     else if (S_ISDIR(st.st_mode)) {
+        char *folder = extra->path, *file = NULL;
+        rc = only_file(folder, &file, err);
         free(extra->filename);
-        rc = only_file(extra->path, &extra->filename, err);
-        char *folder = extra->path;
-        extra->path = extra->filename ? xprintf("%s/%s", folder, extra->filename) : NULL;
+        extra->filename = file;
+        extra->path = file ? xprintf("%s/%s", folder, file) : NULL;
         free(folder);
-        job.id = xstrdup(name);
     }
     if (rc == 0) {
+        char *id = S_ISDIR(st.st_mode) ? xstrdup(name) : NULL;
+        job.id = id;
         set_kind(jobs, &job, kind, jobs->born_ms - 1);
         job.no_output |= !extra->path;
         if (append(jobs, &job, content_key(name, 1), 0) == 0)
             return 0;
+        free(id);
         rc = err_set(err, ERR_INPUT, "%s/%s: too many jobs, or the id twice", dir, name);
     }
     extra_free(extra);
-    if (job.id && job.id != jobs->uuids[jobs->n])
-        free((void *)(uintptr_t)job.id);
     return rc;
 }
 

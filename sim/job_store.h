@@ -19,10 +19,10 @@ struct jobs {
 
     pthread_mutex_t lock; /* guards what follows */
     atomic_size_t n;
-    struct job *all;     /* owned; n_max */
+    struct job *all;          /* owned; n_max */
     char (*uuids)[UUID_SIZE]; /* owned; ids of generated and uploaded jobs, by index */
-    uint32_t *table;     /* owned; open addressing, index + 1 or 0 */
-    size_t table_size;   /* a power of two above n_max * 2 */
+    uint32_t *table;          /* owned; open addressing, index + 1 or 0 */
+    size_t table_size;        /* a power of two above n_max * 2 */
 
     void (*on_due)(void *arg, uint32_t index, int64_t due_ms);
     void *on_due_arg;

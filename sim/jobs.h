@@ -21,7 +21,8 @@
 #include "core/err.h"
 #include "switches.h"
 
-/* api: an id is [A-Za-z0-9][A-Za-z0-9_-]{0,127} (design.md, promise 9); the Platform's are UUIDs. */
+/* api: an id is [A-Za-z0-9][A-Za-z0-9_-]{0,127} (design.md, promise 9); the Platform's are UUIDs.
+ */
 enum { JOB_ID_SIZE = 129, UUID_SIZE = 37, JOBS_UPLOADED_MAX = 10000, JOBS_MAX = 1000000 };
 
 enum state { READY, QUEUED, SCHEDULED, RUNNING, COMPLETE, FAILED };
@@ -67,19 +68,19 @@ struct job_extra {
 };
 
 struct job {
-    const char *id; /* owned by the store */
+    const char *id;                /* owned by the store */
     const struct job_extra *extra; /* or NULL */
-    uint64_t size;       /* of a generated output */
-    int64_t uploaded_ms; /* dates are Unix time; 0: none */
-    int64_t queued_ms;   /* left READY */
+    uint64_t size;                 /* of a generated output */
+    int64_t uploaded_ms;           /* dates are Unix time; 0: none */
+    int64_t queued_ms;             /* left READY */
     int64_t ended_ms;
     int64_t expires_ms;
-    uint8_t state;       /* enum state; where it stays unless ticking */
-    uint8_t failure;     /* enum failure */
-    bool ticking;        /* the clock moves it on from queued_ms */
-    bool fails;          /* the clock ends in FAILED */
+    uint8_t state;   /* enum state; where it stays unless ticking */
+    uint8_t failure; /* enum failure */
+    bool ticking;    /* the clock moves it on from queued_ms */
+    bool fails;      /* the clock ends in FAILED */
     bool archived, auto_start, no_output, foreign, deleted;
-    bool notified;       /* its webhook was handed out */
+    bool notified;        /* its webhook was handed out */
     uint16_t n_downloads; /* counted for body_cut_times; stays at its maximum */
 };
 

@@ -56,8 +56,8 @@ static int set_generate(struct options *o, const char *value, struct err *err)
     enum kind kind = KIND_COMPLETE;
     snprintf(count, sizeof(count), "%.*s", len < sizeof(count) ? (int)len : 0, value);
     if (text_parse_int(count, 0, JOBS_MAX, &n) < 0 || o->n_jobs + (size_t)n > JOBS_MAX)
-        return err_set(err, ERR_USAGE, "--generate %s: expected N or N:KIND, %d jobs at most", value,
-                       JOBS_MAX);
+        return err_set(err, ERR_USAGE, "--generate %s: expected N or N:KIND, %d jobs at most",
+                       value, JOBS_MAX);
     if (colon && kind_parse(colon + 1, &kind) < 0)
         return err_set(err, ERR_USAGE, "--generate %s: no such kind; --help lists them", value);
     if (o->n_generate == GENERATE_MAX)
@@ -184,11 +184,12 @@ static void print_help(void)
           stdout);
     for (int kind = 0; kind_name(kind); kind++)
         printf("  %-10s %s\n", kind_name(kind), kind_help(kind));
-    fputs("\nGET /sim/stats (no token) tells how many requests each route had and how many bytes of\n"
-          "outputs were handed out. PUT /v1/jobs/ID/state {\"state\":\"COMPLETE\"} ends a job as\n"
-          "its analytic would.\n"
-          "\nSwitches, with their defaults: what is not known about the Platform\n",
-          stdout);
+    fputs(
+        "\nGET /sim/stats (no token) tells how many requests each route had and how many bytes of\n"
+        "outputs were handed out. PUT /v1/jobs/ID/state {\"state\":\"COMPLETE\"} ends a job as\n"
+        "its analytic would.\n"
+        "\nSwitches, with their defaults: what is not known about the Platform\n",
+        stdout);
     switches_help(stdout);
 }
 

@@ -271,11 +271,14 @@ static int open_content(const struct request *rq, const struct view *view, struc
 {
     const struct job *job = &view->job;
     bool gzip = wants_gzip(rq);
+    int rc = 0;
     if (job->extra && job->extra->path)
-        return content_open_file(content, job->extra->path, gzip, err);
-    uint64_t key = content_key(job->id, jobs_seed(rq->sim->jobs));
-    content_open_generated(content, key, job->size, gzip);
-    return 0;
+        rc = content_open_file(content, job->extra->path, gzip, err);
+    else
+        content_open_generated(content, content_key(job->id, jobs_seed(rq->sim->jobs)), job->size,
+                               gzip);
+    content->stop = &rq->sim->stopping;
+    return rc;
 }
 
 static uint64_t cut_after(struct request *rq, const struct view *view)

@@ -17,7 +17,7 @@ enum { ITEMS_MAX = 64, KEYS_MAX = 256 * 1024 * 1024, TEXT_MAX = 64 * 1024, STREA
 struct query {
     unsigned fields;
     struct {
-        int field; /* -1: any that is searchable without a name */
+        int field;  /* -1: any that is searchable without a name */
         char *text; /* owned; alternatives between '|', backslashes still in */
     } items[ITEMS_MAX];
     size_t n_items;
@@ -152,11 +152,11 @@ static int read_body(struct query *q, const struct buf *body, struct err *err)
     json_t *value, *element;
     size_t i;
     int rc = json_is_object(root) ? 0 : err_set(err, ERR_INPUT, "Expected a JSON object");
-    json_object_foreach(root, name, value) {
+    json_object_foreach(root, name, value)
+    {
         if (rc == 0 && json_is_array(value)) {
-            json_array_foreach(value, i, element)
-                if (rc == 0)
-                    rc = set_json_value(q, name, element, err);
+            json_array_foreach(value, i, element) if (rc == 0) rc =
+                set_json_value(q, name, element, err);
         } else if (rc == 0 && !json_is_null(value)) {
             rc = set_json_value(q, name, value, err);
         }
@@ -234,24 +234,25 @@ static bool text_fits(const char *text, const char *alternatives, bool any_case)
     }
 }
 
+static bool field_fits(const struct switches *sw, const struct view *view, int field,
+                       const char *alternatives, struct buf *text)
+{
+    buf_clear(text);
+    field_text(sw, view, field, text);
+    bool any_case = sw->search_case == SEARCH_INSENSITIVE || field_is_boolean(field);
+    return text_fits(buf_str(text), alternatives, any_case);
+}
+
 static bool job_fits(const struct switches *sw, const struct query *q, const struct view *view,
                      struct buf *text)
 {
-    static const int unnamed[] = {FIELD_ID, FIELD_NAME, FIELD_STATE};
     for (size_t i = 0; i < q->n_items; i++) {
-        const int *fields = &q->items[i].field;
-        size_t n_fields = 1;
-        if (*fields < 0) {
-            fields = unnamed;
-            n_fields = 3;
-        }
-        bool fits = false;
-        for (size_t k = 0; k < n_fields && !fits; k++) {
-            buf_clear(text);
-            field_text(sw, view, fields[k], text);
-            fits = text_fits(buf_str(text), q->items[i].text,
-                             sw->search_case == SEARCH_INSENSITIVE || field_is_boolean(fields[k]));
-        }
+        int field = q->items[i].field;
+        const char *alternatives = q->items[i].text;
+        bool fits = field >= 0 ? field_fits(sw, view, field, alternatives, text)
+                               : field_fits(sw, view, FIELD_ID, alternatives, text) ||
+                                     field_fits(sw, view, FIELD_NAME, alternatives, text) ||
+                                     field_fits(sw, view, FIELD_STATE, alternatives, text);
         if (!fits)
             return false;
     }
@@ -383,6 +384,7 @@ static enum MHD_Result respond_listing(struct request *rq, struct listing *listi
     return respond(rq, 200, response);
 }
 
+/* The list route shows no archived jobs. */
 static struct listing *find_rows(struct sim *sim, const struct query *q, bool list_route)
 {
     struct listing *listing = xcalloc(1, sizeof(*listing));
@@ -390,12 +392,14 @@ static struct listing *find_rows(struct sim *sim, const struct query *q, bool li
     struct view view;
     size_t n = jobs_count(sim->jobs);
     listing->sim = sim;
+    listing->fields = q->fields;
     listing->rows = xcalloc(n, sizeof(*listing->rows));
     for (size_t i = 0; i < n; i++) {
         if (!jobs_at(sim->jobs, (uint32_t)i, &view) || view.job.foreign)
             continue;
-        if (list_route ? view.job.archived || (view.expired && !sim->sw.list_expired)
-                       : !job_fits(&sim->sw, q, &view, &text))
+        if (list_route && (view.job.archived || (view.expired && !sim->sw.list_expired)))
+            continue;
+        if (!job_fits(&sim->sw, q, &view, &text))
             continue;
         listing->rows[listing->n_rows++] = (uint32_t)i;
     }
@@ -422,7 +426,6 @@ enum MHD_Result handle_query(struct request *rq)
         return respond_error(rq, rq->sim->sw.status_bad_request, "%s", err.msg);
     }
     struct listing *listing = find_rows(rq->sim, &q, false);
-    listing->fields = q.fields;
     listing->with_total = true;
     int rc = sort_rows(rq->sim, &q, listing->rows, listing->n_rows);
     cut_to_page(listing, &q);
@@ -437,7 +440,7 @@ enum MHD_Result handle_query(struct request *rq)
 /* In the order of creation. */
 enum MHD_Result handle_list(struct request *rq)
 {
-    struct listing *listing = find_rows(rq->sim, NULL, true);
-    listing->fields = JOB_FIELDS_QUERY;
+    const struct query everything = {.fields = JOB_FIELDS_QUERY};
+    struct listing *listing = find_rows(rq->sim, &everything, true);
     return respond_listing(rq, listing);
 }

@@ -7,10 +7,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -21,7 +23,7 @@ enum {
     DAEMON_FLAGS = MHD_USE_POLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION,
     CONNECTIONS_MAX = 8192,
     CONNECTION_MEMORY = 256 * 1024, /* headers in, and the longest chunk out */
-    THREAD_STACK = 256 * 1024,
+    THREAD_STACK = 1024 * 1024,     /* JSON may be nested 2,048 deep */
     LISTEN_BACKLOG = 1024,
 };
 
@@ -74,7 +76,7 @@ static enum MHD_Result dispatch(struct request *rq)
     server_sleep(sim, sim->sw.latency_ms);
 
     bool is_signed = rq->route && strncmp(rq->route->pattern, "/signed/", 8) == 0;
-    bool elsewhere = sim->signed_daemon && is_signed != rq->on_signed_port;
+    bool elsewhere = sim->two_ports && is_signed != rq->on_signed_port;
     enum access access = rq->route ? rq->route->access : WITH_TOKEN;
     if (access == STATUS_ROUTE)
         access = sim->sw.status_auth ? WITH_TOKEN : OPEN;
@@ -90,7 +92,8 @@ static enum MHD_Result dispatch(struct request *rq)
     return rq->route->fn(rq);
 }
 
-/* Called by libmicrohttpd: once with the head, again for each piece of the body, once at its end. */
+/* Called by libmicrohttpd: once with the head, again for each piece of the body, once at its end.
+ */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **con_cls)
@@ -99,12 +102,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     struct request *rq = *con_cls;
     if (!rq) {
         rq = xcalloc(1, sizeof(*rq));
-        rq->sim = cls;
+        const struct listener *listener = cls;
+        rq->sim = listener->sim;
+        rq->on_signed_port = listener->signed_only;
         rq->connection = connection;
         rq->body = BUF_INIT(REQUEST_BODY_MAX);
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_DAEMON);
-        rq->on_signed_port = info && info->daemon == rq->sim->signed_daemon;
         find_route(rq, method, url);
         *con_cls = rq;
         return MHD_YES;
@@ -144,26 +146,41 @@ const char *request_argument(const struct request *rq, const char *name)
 
 /* ---- listeners ------------------------------------------------------------------------------- */
 
-static int listen_at(struct sim *sim, const char *address, unsigned port, struct MHD_Daemon **out,
-                     unsigned *bound, struct err *err)
+/* A socket that listens; *port is the one it got. -1 on failure. */
+static int listen_at(const char *address, unsigned *port, struct err *err)
 {
-    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port)};
+    socklen_t len = sizeof(where);
     if (inet_pton(AF_INET, address, &where.sin_addr) != 1)
         return err_set(err, ERR_USAGE, "--listen %s: expected an IPv4 address such as 127.0.0.1",
                        address);
-    errno = 0;
-    *out = MHD_start_daemon(
-        DAEMON_FLAGS, 0, NULL, NULL, on_request, sim, MHD_OPTION_SOCK_ADDR,
-        (const struct sockaddr *)&where, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK,
-        MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)LISTEN_BACKLOG, MHD_OPTION_END);
-    if (!*out)
-        return err_set_errno(err, ERR_IO, errno, "cannot listen on %s:%u", address, port);
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(*out, MHD_DAEMON_INFO_BIND_PORT);
-    CHECK(info && info->port);
-    *bound = info->port;
-    return 0;
+    int yes = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+        bind(fd, (struct sockaddr *)&where, sizeof(where)) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0 && getsockname(fd, (struct sockaddr *)&where, &len) == 0) {
+        *port = ntohs(where.sin_port);
+        return fd;
+    }
+    err_set_errno(err, ERR_IO, errno, "cannot listen on %s:%u", address, *port);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Takes the socket. */
+static int serve_socket(struct listener *listener, int fd, struct err *err)
+{
+    listener->daemon = MHD_start_daemon(
+        DAEMON_FLAGS, 0, NULL, NULL, on_request, listener, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_END);
+    if (listener->daemon)
+        return 0;
+    close(fd);
+    return err_set(err, ERR_INTERNAL, "the HTTP server cannot be started");
 }
 
 /* A thread and a socket for each connection. */
@@ -184,28 +201,39 @@ int server_start(struct sim *sim, const char *address, unsigned port, struct err
     if (fcntl(sim->stop_pipe[0], F_SETFD, FD_CLOEXEC) < 0 ||
         fcntl(sim->stop_pipe[1], F_SETFD, FD_CLOEXEC) < 0)
         return err_set_errno(err, ERR_IO, errno, "pipe");
-    unsigned signed_port = 0;
-    if (sim->sw.signed_port == SIGNED_PORT_OTHER &&
-        listen_at(sim, address, 0, &sim->signed_daemon, &signed_port, err) < 0)
+    /* Both sockets before the first request: answers hold both URLs. */
+    unsigned other_port = 0;
+    /* A client keeps its token on a redirect to the same port, and signed URLs refuse it. */
+    sim->two_ports = sim->sw.signed_port == SIGNED_PORT_OTHER || sim->sw.output == OUTPUT_REDIRECT;
+    bool two = sim->two_ports;
+    int fd = listen_at(address, &port, err);
+    if (fd < 0)
         return -1;
-    if (listen_at(sim, address, port, &sim->daemon, &port, err) < 0)
+    int other_fd = two ? listen_at(address, &other_port, err) : -1;
+    if (two && other_fd < 0) {
+        close(fd);
         return -1;
+    }
     snprintf(sim->url, sizeof(sim->url), "http://%s:%u", address, port);
     const char *host = *sim->sw.signed_host ? sim->sw.signed_host : address;
     snprintf(sim->signed_url, sizeof(sim->signed_url), "http://%.255s:%u", host,
-             signed_port ? signed_port : port);
-    return 0;
+             two ? other_port : port);
+    sim->main = (struct listener){.sim = sim};
+    sim->other = (struct listener){.sim = sim, .signed_only = true};
+    int rc = serve_socket(&sim->main, fd, err);
+    int other_rc = two ? serve_socket(&sim->other, other_fd, err) : 0;
+    return rc < 0 || other_rc < 0 ? -1 : 0;
 }
 
 void server_stop(struct sim *sim)
 {
+    sim->stopping = true;
     if (sim->stop_pipe[1] > 0 && write(sim->stop_pipe[1], "", 1) < 0)
         fprintf(stderr, "egress-sim: stop pipe: %s\n", strerror(errno));
-    if (sim->daemon)
-        MHD_stop_daemon(sim->daemon);
-    if (sim->signed_daemon)
-        MHD_stop_daemon(sim->signed_daemon);
-    sim->daemon = sim->signed_daemon = NULL;
+    if (sim->main.daemon)
+        MHD_stop_daemon(sim->main.daemon);
+    if (sim->other.daemon)
+        MHD_stop_daemon(sim->other.daemon);
 }
 
 void server_sleep(struct sim *sim, int64_t ms)

@@ -25,18 +25,26 @@
 /* Bodies above it are answered 413. 200,000 ids in a batch fit. */
 enum { REQUEST_BODY_MAX = 8 * 1024 * 1024, ROUTES_MAX = 32 };
 
+struct listener {
+    struct sim *sim;
+    bool signed_only; /* serves signed URLs and nothing else */
+    struct MHD_Daemon *daemon;
+};
+
 struct sim {
     struct switches sw;
-    struct jobs *jobs;        /* owned by main */
-    struct size_range sizes;  /* of uploaded jobs' outputs */
-    const char *token;        /* borrowed: outlives the server */
+    struct jobs *jobs;       /* owned by main */
+    struct size_range sizes; /* of uploaded jobs' outputs */
+    const char *token;       /* borrowed: outlives the server */
     unsigned char sign_key[32];
     struct hash_cache hashes;
 
-    char url[64];             /* "http://HOST:PORT", set by server_start() */
-    char signed_url[320];     /* the same for signed URLs */
-    struct MHD_Daemon *daemon, *signed_daemon; /* the second: NULL with signed_port=same */
-    int stop_pipe[2];         /* readable at its first end: the server stops */
+    char url[64];         /* "http://HOST:PORT", set by server_start() */
+    char signed_url[320]; /* the same for signed URLs */
+    struct listener main, other;
+    bool two_ports; /* the other one serves signed URLs */
+    atomic_bool stopping;
+    int stop_pipe[2]; /* readable at its first end: the server stops */
 
     /* counters of /sim/stats */
     atomic_ullong n_requests[ROUTES_MAX][2]; /* of each route; [1]: HEAD */

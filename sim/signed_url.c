@@ -22,8 +22,8 @@ static void sign(const struct sim *sim, const char *job_id, const char *kind, in
     int n = snprintf(text, sizeof(text), "%s\n%s\n%lld", job_id, kind, (long long)expires_s);
     unsigned char mac[32];
     unsigned mac_len = sizeof(mac);
-    CHECK(HMAC(EVP_sha256(), sim->sign_key, sizeof(sim->sign_key), (unsigned char *)text,
-               (size_t)n, mac, &mac_len));
+    CHECK(HMAC(EVP_sha256(), sim->sign_key, sizeof(sim->sign_key), (unsigned char *)text, (size_t)n,
+               mac, &mac_len));
     text_hex(mac, sizeof(mac), out);
 }
 
@@ -36,7 +36,8 @@ void signed_url_make(struct sim *sim, const char *job_id, const char *kind, stru
                (long long)expires_s, signature);
 }
 
-/* S3's rules: one way of authentication only; the method, the time and all of the URL are signed. */
+/* S3's rules: one way of authentication only; the method, the time and all of the URL are signed.
+ */
 static enum MHD_Result serve(struct request *rq, const char *kind,
                              enum MHD_Result (*fn)(struct request *rq, const struct view *view))
 {

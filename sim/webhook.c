@@ -170,8 +170,14 @@ static void post(struct webhooks *w, struct entry entry, struct buf *body)
     w->sending = s;
     w->n_sending++;
     const struct http_request rq = {
-        .method = "POST", .url = w->url, .headers = headers, .n_headers = 1,
-        .body = s->body.data, .body_len = s->body.len, .has_body = true, .max_body = 64 * 1024,
+        .method = "POST",
+        .url = w->url,
+        .headers = headers,
+        .n_headers = 1,
+        .body = s->body.data,
+        .body_len = s->body.len,
+        .has_body = true,
+        .max_body = 64 * 1024,
         .flags = HTTP_NO_RETRY,
     };
     s->call = http_start(w->loop, &rq, &(struct http_events){.on_done = on_done}, s);

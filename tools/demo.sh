@@ -8,8 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-jobs=6 sizes=(--size 3K..40M --seed 51)
-work=$PWD/build/demo
+jobs=6 sizes=(--size 3K..40M --seed 199)
+work=build/demo
 to=${DEMO_TO:-$work/out}
 rm -rf "$work"
 mkdir -p "$work/webhooks"

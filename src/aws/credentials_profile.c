@@ -175,8 +175,8 @@ static int endpoint_url(const struct profile *p, char **out, struct err *err)
 static bool is_region(const char *s)
 {
     size_t len = strlen(s);
-    return len <= 63 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-                                  ) == len;
+    return len <= 63 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len;
 }
 
 static bool is_style(const char *s)
@@ -195,8 +195,8 @@ static int read_settings(const struct profile *p, struct aws_profile *out, struc
     out->region = xstrdup(value);
     value = setting(p, "s3", "addressing_style", &path, &line);
     if (value && !is_style(value))
-        return err_set(err, ERR_CONFIG, "%s, line %u: addressing_style is not auto, path or virtual",
-                       path, line);
+        return err_set(err, ERR_CONFIG,
+                       "%s, line %u: addressing_style is not auto, path or virtual", path, line);
     out->addressing_style = xstrdup(value);
     out->ca_bundle = xstrdup(setting(p, NULL, "ca_bundle", &path, &line));
     return endpoint_url(p, &out->endpoint_url, err);

@@ -239,19 +239,18 @@ struct ini *ini_parse(const char *path, const char *text, size_t len, struct err
     return ini;
 }
 
-/* The whole file, at most INI_SIZE_MAX + 1 bytes of it, into `text`. Its length, or -1. */
-static ssize_t read_all(int fd, char *text)
+/* The whole file, at most INI_SIZE_MAX + 1 bytes of it, into `text`. 0 or -1 (errno). */
+static int read_all(int fd, char *text, size_t *len)
 {
-    size_t len = 0;
-    while (len <= INI_SIZE_MAX) {
-        ssize_t n = read(fd, text + len, INI_SIZE_MAX + 1 - len);
+    while (*len <= INI_SIZE_MAX) {
+        ssize_t n = read(fd, text + *len, INI_SIZE_MAX + 1 - *len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return n < 0 ? -1 : (ssize_t)len;
-        len += (size_t)n;
+            return n < 0 ? -1 : 0;
+        *len += (size_t)n;
     }
-    return (ssize_t)len;
+    return 0;
 }
 
 int ini_load(const char *path, struct ini **out, struct err *err)
@@ -275,13 +274,13 @@ int ini_load(const char *path, struct ini **out, struct err *err)
                        S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
     }
     char *text = xcalloc(INI_SIZE_MAX + 1, 1);
-    ssize_t len = read_all(fd, text);
-    if (len < 0)
+    size_t len = 0;
+    if (read_all(fd, text, &len) < 0)
         err_set_errno(err, ERR_CONFIG, errno, "%s: cannot be read", path);
     else
-        *out = ini_parse(path, text, (size_t)len, err);
+        *out = ini_parse(path, text, len, err);
     close(fd);
-    OPENSSL_cleanse(text, len > 0 ? (size_t)len : 0);
+    OPENSSL_cleanse(text, len);
     free(text);
     return *out ? 0 : -1;
 }
@@ -294,8 +293,8 @@ bool ini_has(const struct ini *ini, const char *section)
     return false;
 }
 
-const char *ini_get(const struct ini *ini, const char *section, const char *parent,
-                    const char *key, unsigned *line)
+const char *ini_get(const struct ini *ini, const char *section, const char *parent, const char *key,
+                    unsigned *line)
 {
     for (size_t i = ini ? ini->n : 0; i-- > 0;) {
         const struct entry *e = &ini->entries[i];

@@ -205,8 +205,8 @@ static enum s3_next read_head(struct s3_call *call, const struct http_response *
     const char *crc = http_response_header(rsp, "x-amz-checksum-crc32c");
     const char *type = http_response_header(rsp, "x-amz-checksum-type");
     /* A composite one (of the parts' checksums) ends in "-N": no base64, so it does not parse. */
-    info.has_crc32c = crc && (!type || strcmp(type, "COMPOSITE") != 0) &&
-                      crc32c_parse(crc, &info.crc32c) == 0;
+    info.has_crc32c =
+        crc && (!type || strcmp(type, "COMPOSITE") != 0) && crc32c_parse(crc, &info.crc32c) == 0;
     take_meta(rsp, "x-amz-meta-egress-source", info.source, sizeof(info.source));
     take_meta(rsp, "x-amz-meta-egress-job", info.job, sizeof(info.job));
     take_meta(rsp, "x-amz-meta-egress-attempt", info.attempt, sizeof(info.attempt));
@@ -356,8 +356,8 @@ struct s3_call *s3_complete_upload(struct s3 *s3, const struct s3_object *object
                                    const struct s3_parts *parts, char etag[S3_ETAG_SIZE],
                                    s3_done_fn *done, void *arg)
 {
-    struct s3_call *call = s3_call_new(s3, "CompleteMultipartUpload", "POST", object->key, done,
-                                       arg);
+    struct s3_call *call =
+        s3_call_new(s3, "CompleteMultipartUpload", "POST", object->key, done, arg);
     s3_call_query(call, "uploadId", parts->upload_id);
     s3_call_header(call, "content-type", "application/xml");
     conditions(call, object);
@@ -499,8 +499,8 @@ static enum s3_next read_list(struct s3_call *call, const struct http_response *
     return next;
 }
 
-struct s3_call *s3_list(struct s3 *s3, const char *prefix,
-                        void (*each)(void *arg, const char *key), s3_done_fn *done, void *arg)
+struct s3_call *s3_list(struct s3 *s3, const char *prefix, void (*each)(void *arg, const char *key),
+                        s3_done_fn *done, void *arg)
 {
     struct s3_call *call = s3_call_new(s3, "ListObjectsV2", "GET", NULL, done, arg);
     call->prefix = xstrdup(prefix);

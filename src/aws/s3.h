@@ -43,11 +43,11 @@ struct s3_config {
     const char *region;       /* NULL: us-east-1 */
     const char *endpoint_url; /* NULL: AWS's own of that region */
     enum s3_addressing addressing;
-    bool unsigned_payload;       /* bodies over http unsigned too (over https they always are) */
-    bool no_checksum;            /* send no x-amz-checksum-* and what goes with them */
-    const char *sse;             /* x-amz-server-side-encryption; NULL: the bucket's default */
-    const char *sse_kms_key_id;  /* NULL: the bucket's default */
-    const char *storage_class;   /* NULL: the bucket's default */
+    bool unsigned_payload;      /* bodies over http unsigned too (over https they always are) */
+    bool no_checksum;           /* send no x-amz-checksum-* and what goes with them */
+    const char *sse;            /* x-amz-server-side-encryption; NULL: the bucket's default */
+    const char *sse_kms_key_id; /* NULL: the bucket's default */
+    const char *storage_class;  /* NULL: the bucket's default */
     struct credentials *credentials; /* borrowed: outlives the client */
 };
 
@@ -109,7 +109,7 @@ struct s3_parts {
     const char *upload_id;
     char *const *etags; /* of parts 1 to n, none NULL */
     uint32_t n;
-    uint64_t size;   /* of the whole, as is crc32c */
+    uint64_t size; /* of the whole, as is crc32c */
     uint32_t crc32c;
 };
 
@@ -124,8 +124,8 @@ struct s3_call *s3_abort_upload(struct s3 *s3, const char *key, const char *uplo
                                 s3_done_fn *done, void *arg);
 
 /* Calls each(arg, key) for every key that begins with prefix, page after page. */
-struct s3_call *s3_list(struct s3 *s3, const char *prefix,
-                        void (*each)(void *arg, const char *key), s3_done_fn *done, void *arg);
+struct s3_call *s3_list(struct s3 *s3, const char *prefix, void (*each)(void *arg, const char *key),
+                        s3_done_fn *done, void *arg);
 
 /* Asks a call to end soon; its completion still comes: with ERR_CANCELLED, or with its result if
  * that was first. */

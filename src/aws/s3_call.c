@@ -84,11 +84,10 @@ static char *name_in_messages(const struct s3_call *call)
     return text;
 }
 
-static void fill_error(const struct s3_call *call, const struct http_response *rsp,
-                       int retry_after_ms,
-                       void (*set)(struct err *, const struct s3_context *,
-                                   const struct s3_answer *),
-                       struct err *err)
+static void
+fill_error(const struct s3_call *call, const struct http_response *rsp, int retry_after_ms,
+           void (*set)(struct err *, const struct s3_context *, const struct s3_answer *),
+           struct err *err)
 {
     const struct s3 *s3 = call->s3;
     char *what = name_in_messages(call);
@@ -120,8 +119,7 @@ enum s3_next s3_call_not_s3(struct s3_call *call, const struct http_response *rs
     return S3_FAILED;
 }
 
-enum s3_next s3_call_refused(struct s3_call *call, const struct http_response *rsp,
-                             struct err *err)
+enum s3_next s3_call_refused(struct s3_call *call, const struct http_response *rsp, struct err *err)
 {
     fill_error(call, rsp, 0, s3_error_set, err);
     return S3_FAILED;
@@ -148,7 +146,8 @@ static void hash_payload(struct s3_call *call)
         sigv4_hash(call->body, call->body_len, call->payload_hash);
 }
 
-/* At the moment of sending: a signature is good for 15 minutes, and credentials may have changed. */
+/* At the moment of sending: a signature is good for 15 minutes, and credentials may have changed.
+ */
 static int prepare(void *arg, struct http_call *http, struct err *err)
 {
     (void)err;

@@ -43,7 +43,7 @@ struct s3_call {
     /* the request */
     const char *operation; /* literal, as is method */
     const char *method;
-    char *key; /* owned; NULL: about the bucket */
+    char *key;  /* owned; NULL: about the bucket */
     char *path; /* owned; as it goes over the wire */
     struct buf query;
     struct http_header headers[S3_CALL_HEADERS_MAX]; /* values owned */

@@ -190,12 +190,13 @@ static void set_region(struct err *err, const struct s3_context *ctx, const stru
 {
     const char *told = doc->region[0] ? doc->region : answer->bucket_region;
     if (told)
-        err_set(err, ERR_DESTINATION, "bucket %s is in region %.64s, not in %s: give --region %.64s",
-                ctx->bucket, told, ctx->region, told);
+        err_set(err, ERR_DESTINATION,
+                "bucket %s is in region %.64s, not in %s: give --region %.64s", ctx->bucket, told,
+                ctx->region, told);
     else if (doc->endpoint[0])
         err_set(err, ERR_DESTINATION,
-                "bucket %s is not at %s but at %s: give its --region or --endpoint-url", ctx->bucket,
-                ctx->endpoint, doc->endpoint);
+                "bucket %s is not at %s but at %s: give its --region or --endpoint-url",
+                ctx->bucket, ctx->endpoint, doc->endpoint);
     else
         err_set(err, ERR_DESTINATION,
                 "bucket %s is not in region %s (%s answered %d): give its --region or "

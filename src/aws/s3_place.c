@@ -56,7 +56,8 @@ static int check_region(const char *region, struct err *err)
     size_t len = strlen(region);
     if (len < 1 || len > 63 ||
         strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
-        return err_set(err, ERR_USAGE, "\"%.80s\" is no region: expected one like eu-west-1", region);
+        return err_set(err, ERR_USAGE, "\"%.80s\" is no region: expected one like eu-west-1",
+                       region);
     return 0;
 }
 
@@ -82,8 +83,8 @@ static int fill(struct s3_place *place, const struct url *url, const char *bucke
         path_len--;
     place->origin = xprintf("%s://%s", url->scheme, buf_str(&host));
     place->host = buf_take(&host);
-    place->base_path = xprintf("%.*s%s%s", (int)path_len, url->path, virtual ? "" : "/",
-                               virtual ? "" : bucket);
+    place->base_path =
+        xprintf("%.*s%s%s", (int)path_len, url->path, virtual ? "" : "/", virtual ? "" : bucket);
     place->https = strcmp(url->scheme, "https") == 0;
     return 0;
 }
@@ -105,8 +106,8 @@ int s3_place_init(struct s3_place *place, const char *bucket, const char *region
     if (url_parse(endpoint, &url, &why) < 0)
         err_set(err, ERR_USAGE, "endpoint: %s", why.msg);
     else if (url.query)
-        err_set(err, ERR_USAGE, "endpoint: %.200s has a query: give scheme, host, port and path only",
-                endpoint);
+        err_set(err, ERR_USAGE,
+                "endpoint: %.200s has a query: give scheme, host, port and path only", endpoint);
     else
         rc = fill(place, &url, bucket, virtual, err);
     url_release(&url);

@@ -15,7 +15,8 @@
 
 #include "core/err.h"
 
-/* AUTO: virtual on AWS unless the name has dots (no certificate covers two levels), path elsewhere. */
+/* AUTO: virtual on AWS unless the name has dots (no certificate covers two levels), path elsewhere.
+ */
 enum s3_addressing { S3_ADDRESS_AUTO, S3_ADDRESS_PATH, S3_ADDRESS_VIRTUAL };
 
 struct s3_place {

@@ -34,7 +34,7 @@ static void XMLCALL on_start(void *arg, const XML_Char *name, const XML_Char **a
     const char *colon = strrchr(name, ':');
     if (r->path.len)
         buf_byte(&r->path, '/');
-    buf_str_append(&r->path, colon ? colon + 1 : name);
+    buf_str_append(&r->path, colon && colon[1] ? colon + 1 : name);
     if (buf_overflowed(&r->path))
         refuse(r, "element names are too long");
     buf_clear(&r->text);

@@ -25,6 +25,7 @@ struct slot {
     char *label; /* owned; NULL: free */
     uint64_t done;
     int64_t size;
+    bool updated; /* since it was added */
     struct meter meter;
 };
 
@@ -304,8 +305,12 @@ void progress_update(struct progress *p, int slot, uint64_t done, int64_t size)
     if (!p || slot < 0)
         return;
     CHECK((size_t)slot < p->n_slots && p->slots[slot].label);
-    p->slots[slot].done = done;
-    p->slots[slot].size = size;
+    struct slot *s = &p->slots[slot];
+    if (!s->updated) /* it may have run for a while before it was added: that is no rate */
+        s->meter.bytes = done;
+    s->updated = true;
+    s->done = done;
+    s->size = size;
 }
 
 void progress_remove(struct progress *p, int slot)

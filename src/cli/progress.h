@@ -39,7 +39,7 @@ void progress_jobs(struct progress *p, size_t done, size_t total);
 /* A job begins: returns its slot (-1 when p is NULL), which is given back by progress_remove().
  * The label is copied; what is not printable ASCII is shown as '?'. */
 int progress_add(struct progress *p, const char *label);
-/* done: bytes stored so far; size: of the whole, or -1 when not known. */
+/* done: bytes so far; size: of the whole, or -1 when not known. */
 void progress_update(struct progress *p, int slot, uint64_t done, int64_t size);
 /* The job has ended, well or not. Its bytes stay in the total. */
 void progress_remove(struct progress *p, int slot);

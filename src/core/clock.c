@@ -98,8 +98,8 @@ static int combine(int y, int mo, int d, int h, int mi, int s, int ms, int64_t *
     /* 60 is a leap second. */
     if (!in_month(y, mo, d) || h > 23 || mi > 59 || s > 60 || h < 0 || mi < 0 || s < 0)
         return -1;
-    int64_t sec = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + s;
-    *unix_ms = sec * 1000 + ms;
+    int of_day = h * 3600 + mi * 60 + s;
+    *unix_ms = (days_from_civil(y, mo, d) * 86400 + of_day) * 1000 + ms;
     return 0;
 }
 

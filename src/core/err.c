@@ -83,9 +83,9 @@ const char *err_name(enum err_code code)
 
 bool err_is_retryable(const struct err *err)
 {
-    /* A 4xx that none of the layers understood will be the same next time, except the few that
-     * HTTP defines as "try again". */
-    if (err->code == ERR_HTTP && err->http_status >= 400 && err->http_status < 500)
+    /* A status that none of the layers understood will be the same next time, except a server's
+     * own failures and the few that HTTP defines as "try again". */
+    if (err->code == ERR_HTTP && err->http_status && err->http_status < 500)
         return err->http_status == 408 || err->http_status == 425 || err->http_status == 429;
     return codes[err->code].retry;
 }

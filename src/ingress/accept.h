@@ -6,7 +6,7 @@
  * Any thread.
  *
  *     if (accept_proxy_event(data, len, &event, &answer)) {
- *         do_it(event.id) == 0 ? answer_stored(&answer, ...) : answer_failed(&answer, event.id, &err);
+ *         store(event.id, &answer);      ends in answer_stored() or answer_failed()
  *         event_release(&event);
  *     }
  *     answer_format_proxy(&answer, &out);

@@ -83,6 +83,7 @@ struct http_call {
 
     unsigned wants;
     bool task_posted;
+    bool finished; /* on_done was called; only the posted task holds the memory */
     struct loop_task task;
     struct loop_timer retry_timer;
 };
@@ -408,7 +409,9 @@ static void finish(struct http_call *call, const struct err *err)
     }
     url_release(&call->first_url);
     free(call->url);
-    free(call);
+    call->finished = true;
+    if (!call->task_posted)
+        free(call);
 }
 
 static void start_attempt(struct http_call *call)
@@ -560,7 +563,9 @@ static void run_wants(void *arg)
     unsigned wants = call->wants;
     call->wants = 0;
     call->task_posted = false;
-    if (wants & WANT_CANCEL) {
+    if (call->finished) {
+        free(call);
+    } else if (wants & WANT_CANCEL) {
         struct err err = {0};
         err_set(&err, ERR_CANCELLED, "cancelled");
         loop_timer_stop(call->loop, &call->retry_timer);

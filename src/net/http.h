@@ -71,7 +71,8 @@ const char *http_response_header(const struct http_response *rsp, const char *na
 struct http_events {
     /* Before each attempt: adds headers with http_add_header(). -1 ends the exchange with err. */
     int (*prepare)(void *arg, struct http_call *call, struct err *err);
-    /* A 2xx has begun. -1 ends the exchange with err. Needed with on_data only. */
+    /* A 2xx has begun. -1 ends the exchange with err. With on_data only. Comes again when the
+     * answer breaks before its first byte and the request is retried. */
     int (*on_head)(void *arg, const struct http_response *rsp, struct err *err);
     /* Bytes of a 2xx's body: returns how many were taken; fewer than len, or HTTP_PAUSE, stops the
      * flow until http_resume(), and the rest comes again. NULL: collected instead. Once bytes were

@@ -20,12 +20,12 @@ enum { IDLE_CONNECTIONS_MAX = 128 };
 
 struct loop {
     CURLM *multi; /* owned */
-    pthread_t thread; /* who runs it */
     struct retry_budget retry_budget;
     struct loop_timer *timers; /* soonest first */
     bool stopping;
 
-    pthread_mutex_t lock; /* guards the task list */
+    pthread_mutex_t lock; /* guards the task list and `thread` */
+    pthread_t thread;     /* who runs it */
     struct loop_task *first_task;
     struct loop_task **last_task; /* where the next one is linked */
 
@@ -132,9 +132,10 @@ void loop_post(struct loop *loop, struct loop_task *task, void (*fn)(void *arg),
     pthread_mutex_lock(&loop->lock);
     *loop->last_task = task;
     loop->last_task = &task->next;
-    pthread_mutex_unlock(&loop->lock);
+    /* Under the lock: once it is free, the loop may run the task and end. */
     if (!pthread_equal(pthread_self(), loop->thread))
         curl_multi_wakeup(loop->multi);
+    pthread_mutex_unlock(&loop->lock);
 }
 
 static bool has_tasks(struct loop *loop)
@@ -236,7 +237,9 @@ static void run_network(struct loop *loop)
 void loop_run(struct loop *loop)
 {
     loop->stopping = false;
+    pthread_mutex_lock(&loop->lock);
     loop->thread = pthread_self();
+    pthread_mutex_unlock(&loop->lock);
     while (!loop->stopping) {
         run_tasks(loop);
         run_timers(loop);
@@ -246,6 +249,6 @@ void loop_run(struct loop *loop)
             break;
         struct curl_waitfd fd = {.fd = loop->signal_fd, .events = CURL_WAIT_POLLIN};
         unsigned n_fds = loop->signal_fd >= 0 ? 1 : 0;
-        curl_multi_poll(loop->multi, &fd, n_fds, wait_ms(loop), NULL);
+        CHECK(curl_multi_poll(loop->multi, &fd, n_fds, wait_ms(loop), NULL) == CURLM_OK);
     }
 }

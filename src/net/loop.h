@@ -23,7 +23,7 @@ struct loop;
 
 /* NULL on failure. One per thread. */
 struct loop *loop_new(struct err *err);
-/* Everything started on the loop must have ended. NULL is fine. */
+/* Everything started on the loop must have ended, and the threads that post to it. NULL is fine. */
 void loop_free(struct loop *loop);
 
 /* Runs until loop_stop() is called from a callback. May be called again. */

@@ -59,7 +59,7 @@ struct http_header voxel51_auth_header(const struct voxel51 *v)
     return (struct http_header){"Authorization", v->authorization, true};
 }
 
-bool voxel51_common_error(const char *job, const struct http_response *rsp, const struct err *cause,
+bool voxel51_common_error(const struct http_response *rsp, const struct err *cause,
                           char words[VOXEL51_WORDS_SIZE], bool *envelope, struct err *err)
 {
     char message[VOXEL51_MESSAGE_SIZE] = "";
@@ -78,8 +78,6 @@ bool voxel51_common_error(const char *job, const struct http_response *rsp, cons
     *err = *cause;
     if (*words)
         snprintf(err->msg, sizeof(err->msg), "%s%s", cause->msg, words);
-    if (cause->code != ERR_CANCELLED)
-        err_prefix(err, "job %s", job);
     return true;
 }
 
@@ -265,20 +263,16 @@ static void finish_lookup(struct lookup *lookup, const bool *open)
 }
 
 /* A refusal of one job, whether by GET or within a batch. */
-static void set_refused(struct err *err, const char *id, int status, const char *words,
-                        bool envelope)
+static void set_refused(struct err *err, int status, const char *words, bool envelope)
 {
     if (status == 403 && !envelope)
         err_set(err, ERR_AUTH,
-                "job %s: the way to the Platform is refused (403, not in the "
-                "Platform's words); check the base URL, the proxy and the token",
-                id);
+                "the way to the Platform is refused (403, not in the Platform's words); check the "
+                "base URL, the proxy and the token");
     else if (status == 403)
-        err_set(err, ERR_JOB_UNKNOWN, "job %s: not a job that this token may see (403%s)", id,
-                words);
+        err_set(err, ERR_JOB_UNKNOWN, "not a job that this token may see (403%s)", words);
     else
-        err_set(err, ERR_JOB_UNKNOWN, "job %s: the Platform does not know it (%d%s)%s", id, status,
-                words,
+        err_set(err, ERR_JOB_UNKNOWN, "the Platform does not know this job (%d%s)%s", status, words,
                 envelope ? "" : "; the answer is not in its usual form: is the base URL right?");
     err->http_status = status;
 }
@@ -306,8 +300,8 @@ static void on_get_done(void *arg, const struct http_response *rsp, const struct
         if (voxel51_parse_job(rsp->body, rsp->body_len, d->id, clock_wall_ms(), d->job, &d->err) <
             0)
             describe_misfit(&d->err, rsp);
-    } else if (!voxel51_common_error(d->id, rsp, err, words, &envelope, &d->err)) {
-        set_refused(&d->err, d->id, err->http_status, words, envelope);
+    } else if (!voxel51_common_error(rsp, err, words, &envelope, &d->err)) {
+        set_refused(&d->err, err->http_status, words, envelope);
     }
     finish_lookup(lookup, NULL);
 }
@@ -323,7 +317,7 @@ static bool take_answer(struct describe *d, const struct voxel51_answer *answer)
         return true;
     char words[VOXEL51_WORDS_SIZE];
     snprintf(words, sizeof(words), "%s%s", *answer->message ? ": " : "", answer->message);
-    set_refused(&d->err, d->id, answer->status, words, true);
+    set_refused(&d->err, answer->status, words, true);
     return false;
 }
 
@@ -353,7 +347,7 @@ static void on_batch_done(void *arg, const struct http_response *rsp, const stru
         if (v->no_batch)
             open[i] = true;
         else if (err)
-            (void)voxel51_common_error(d->id, rsp, err, words, &envelope, &d->err);
+            (void)voxel51_common_error(rsp, err, words, &envelope, &d->err);
         else
             open[i] = take_answer(d, &answers[i]);
     }

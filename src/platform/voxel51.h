@@ -12,6 +12,8 @@
  *   Any other 4xx on details: ERR_JOB_UNKNOWN; on an output: ERR_JOB_EXPIRED if the job has expired
  *   by now, else ERR_JOB_NO_OUTPUT.
  *
+ * Messages leave out the job's id: whoever asked for the job names it.
+ *
  * All on the loop's thread. http_init() first.
  *
  *     struct voxel51_config config = {.token = &token, .source_route = VOXEL51_AUTO};

@@ -79,22 +79,22 @@ static void collect_hashes(const struct http_response *rsp, bool whole, struct v
 static int check_partial(struct source_stream *s, const struct http_response *rsp,
                          struct source_meta *meta, struct err *err)
 {
-    const char *id = s->job->id;
     const char *value = http_response_header(rsp, "Content-Range");
     const char *etag = http_response_header(rsp, "ETag");
     struct voxel51_range range;
     if (s->offset == 0)
-        return err_set(err, ERR_PROTOCOL, "output of job %s: 206 although no range was asked for",
-                       id);
+        return err_set(err, ERR_PROTOCOL,
+                       "the output came with 206 although no range was asked for");
     if (!value || voxel51_parse_range(value, &range) < 0 || (uint64_t)range.first != s->offset ||
         (rsp->content_length >= 0 && rsp->content_length != range.last - range.first + 1))
         return err_set(err, ERR_PROTOCOL,
-                       "output of job %s: 206 with a Content-Range that does not fit; asked for "
-                       "bytes from %" PRIu64 " on",
-                       id, s->offset);
-    if (etag && strcmp(etag, s->validator) != 0) {
+                       "the output came with a Content-Range that does not fit; asked for bytes "
+                       "from %" PRIu64 " on",
+                       s->offset);
+    /* Who sends no ETag cannot have compared it with If-Range either. */
+    if (!etag || strcmp(etag, s->validator) != 0) {
         s->from_zero = true;
-        return err_set(err, ERR_PROTOCOL, "output of job %s: has changed since it was begun", id);
+        return err_set(err, ERR_PROTOCOL, "the output has changed since it was begun");
     }
     meta->offset = s->offset;
     meta->size = range.total;
@@ -105,14 +105,16 @@ static int check_partial(struct source_stream *s, const struct http_response *rs
 static int check_head(struct source_stream *s, const struct http_response *rsp,
                       struct source_meta *meta, struct err *err)
 {
-    const char *id = s->job->id;
     if (rsp->status == 206)
         return check_partial(s, rsp, meta, err);
     if (rsp->status == 204)
-        return err_set(err, ERR_JOB_NO_OUTPUT, "job %s: there is no output (204)", id);
+        return err_set(err, ERR_JOB_NO_OUTPUT, "there is no output (204)");
     if (rsp->status != 200)
-        return err_set(err, ERR_PROTOCOL, "output of job %s: unexpected status %d", id,
+        return err_set(err, ERR_PROTOCOL, "the output came with the unexpected status %d",
                        rsp->status);
+    /* The storage may know the same output by another ETag than /output does, which can go on. */
+    if (s->offset > 0 && s->by_signed_url && s->v->route == VOXEL51_AUTO)
+        return err_set(err, ERR_PROTOCOL, "the storage does not go on where the output broke off");
     const char *ranges = http_response_header(rsp, "Accept-Ranges");
     meta->size = rsp->content_length;
     meta->ranges = ranges && strcmp(ranges, "bytes") == 0;
@@ -127,7 +129,7 @@ static int compare_heads(const struct source_stream *s, const struct source_meta
     bool same = (a && b) ? strcmp(a, b) == 0 : a == b;
     if (same && s->opened_at == meta->offset && s->opened_size == meta->size)
         return 0;
-    return err_set(err, ERR_PROTOCOL, "output of job %s: changed between two attempts", s->job->id);
+    return err_set(err, ERR_PROTOCOL, "the output changed between two attempts");
 }
 
 static int on_head(void *arg, const struct http_response *rsp, struct err *err)
@@ -142,15 +144,11 @@ static int on_head(void *arg, const struct http_response *rsp, struct err *err)
     };
     if (check_head(s, rsp, &meta, err) < 0)
         return -1;
-    if (rsp->status == 206 && !meta.validator)
-        meta.validator = s->validator;
     if (s->opened)
         return compare_heads(s, &meta, err);
     collect_hashes(rsp, rsp->status == 200, &hashes);
     if (hashes.contradictory)
-        return err_set(err, ERR_INTEGRITY,
-                       "output of job %s: the answer's checksum headers contradict each other",
-                       s->job->id);
+        return err_set(err, ERR_INTEGRITY, "the answer's checksum headers contradict each other");
     meta.crc32c = *hashes.crc32c ? hashes.crc32c : NULL;
     meta.md5 = *hashes.md5 ? hashes.md5 : NULL;
     meta.sha256 = *hashes.sha256 ? hashes.sha256 : NULL;
@@ -245,18 +243,14 @@ static void set_refused(struct err *err, const struct source_stream *s, int stat
 {
     const struct source_job *job = s->job;
     if (job->expired || (job->expires_ms != 0 && job->expires_ms <= clock_wall_ms()))
-        err_set(err, ERR_JOB_EXPIRED, "job %s: its output has expired (%d%s)", job->id, status,
-                words);
+        err_set(err, ERR_JOB_EXPIRED, "the output has expired (%d%s)", status, words);
     else if (status == 403 && elsewhere)
-        err_set(err, ERR_HTTP, "job %s: the storage behind the signed URL refused it (403)",
-                job->id);
+        err_set(err, ERR_HTTP, "the storage behind the signed URL refused it (403)");
     else if (status == 403)
         err_set(err, ERR_AUTH,
-                "job %s: the Platform refused its output (403%s); check whose job and token it is",
-                job->id, words);
+                "the Platform refused the output (403%s); check whose job and token it is", words);
     else
-        err_set(err, ERR_JOB_NO_OUTPUT, "job %s: there is no output (%d%s)", job->id, status,
-                words);
+        err_set(err, ERR_JOB_NO_OUTPUT, "there is no output (%d%s)", status, words);
     err->http_status = status;
 }
 
@@ -271,7 +265,7 @@ static void fail(struct source_stream *s, const struct http_response *rsp, const
     struct err told = *cause;
     if (elsewhere && told.http_status == 401)
         told.http_status = 403;
-    if (!voxel51_common_error(s->job->id, rsp, &told, words, &envelope, &err))
+    if (!voxel51_common_error(rsp, &told, words, &envelope, &err))
         set_refused(&err, s, told.http_status, words, elsewhere);
     end_stream(s, &err);
 }
@@ -283,18 +277,18 @@ static bool try_another_way(struct source_stream *s, const struct http_response 
     int status = cause->code == ERR_HTTP ? cause->http_status : 0;
     if (s->opened || s->cancelled || cause->code == ERR_CANCELLED)
         return false;
-    if (s->offset > 0 && (s->from_zero || status == 416)) {
+    if (s->by_signed_url && s->v->route == VOXEL51_AUTO) {
+        s->by_signed_url = false;
+    } else if (s->offset > 0 && (s->from_zero || status == 416)) {
         free(s->validator);
         s->validator = NULL;
         s->offset = 0;
-        s->from_zero = false;
-    } else if (s->by_signed_url && s->v->route == VOXEL51_AUTO) {
-        s->by_signed_url = false;
     } else if (status == 403 && rsp && from_elsewhere(s, rsp) && !s->refreshed) {
         s->refreshed = true;
     } else {
         return false;
     }
+    s->from_zero = false;
     start(s);
     return true;
 }
@@ -338,6 +332,8 @@ static void on_url_done(void *arg, const struct http_response *rsp, const struct
         err_set(&why, ERR_CANCELLED, "cancelled");
     else if (err)
         why = *err;
+    else if (rsp->status == 204)
+        err_set(&why, ERR_JOB_NO_OUTPUT, "there is no output (204)");
     else if (check_signed_url(s, url, &why) == 0)
         fetch(s, url);
     free(url);

@@ -80,9 +80,9 @@ static int parse_details(json_t *o, const char *id, int64_t now_ms, struct sourc
     const char *state = text_of(o, "state", NULL);
     if (strcmp(text_of(o, "id", NULL), id) != 0)
         return err_set(err, ERR_PROTOCOL,
-                       "the Platform's details for job %s have another id or none", id);
+                       "the Platform's details are of another job than asked for, or of none");
     if (!*state)
-        return err_set(err, ERR_PROTOCOL, "the Platform's details for job %s have no state", id);
+        return err_set(err, ERR_PROTOCOL, "the Platform's details of the job have no state");
     CHECK(strlen(id) <= JOB_ID_MAX);
     memcpy(job->id, id, strlen(id) + 1);
     job->name = copy_text(text_of(o, "name", NULL), NAME_MAX_BYTES);
@@ -113,7 +113,7 @@ int voxel51_parse_job(const char *body, size_t len, const char *id, int64_t now_
     if (json_is_object(details))
         rc = parse_details(details, id, now_ms, job, err);
     else
-        rc = err_set(err, ERR_PROTOCOL, "expected JSON with the details of job %s", id);
+        rc = err_set(err, ERR_PROTOCOL, "expected JSON with the details of the job");
     json_decref(root);
     return rc;
 }

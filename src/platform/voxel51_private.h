@@ -36,12 +36,11 @@ char *voxel51_job_url(const struct voxel51 *v, const char *id, const char *rest)
 /* The header that says who we are. */
 struct http_header voxel51_auth_header(const struct voxel51 *v);
 
-/* What http told on_done, about `job` (its id), for the cases that details and outputs share: no
- * answer, 401, and what is worth a retry. True: *err is set. False: any other error status; its
- * message is in `words` ("" or ": text"), and whether it came in the Platform's format in
- * `envelope`. */
+/* What http told on_done, for the cases that details and outputs share: no answer, 401, and what is
+ * worth a retry. True: *err is set. False: any other error status; its message is in `words` ("" or
+ * ": text"), and whether it came in the Platform's format in `envelope`. */
 enum { VOXEL51_WORDS_SIZE = 168 };
-bool voxel51_common_error(const char *job, const struct http_response *rsp, const struct err *cause,
+bool voxel51_common_error(const struct http_response *rsp, const struct err *cause,
                           char words[VOXEL51_WORDS_SIZE], bool *envelope, struct err *err);
 
 /* source_ops of voxel51_output.c */

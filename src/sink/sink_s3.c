@@ -115,7 +115,9 @@ static struct s3_object describe(const struct sink_object *o, const char *key, c
         .content_type = o->content_type,
         .content_encoding = o->content_encoding,
         .if_none_match = o->condition == SINK_IF_ABSENT,
-        .if_match = o->condition != SINK_IF_MATCH ? NULL : o->if_match ? o->if_match : "",
+        .if_match = o->condition != SINK_IF_MATCH ? NULL
+                    : o->if_match                 ? o->if_match
+                                                  : "",
         .source = known ? o->identity.source : NULL,
         .job = known ? o->identity.job : NULL,
         .output = known ? o->identity.output : NULL,
@@ -164,8 +166,8 @@ static struct sink_op *stat_start(struct sink *sink, const char *key, struct sin
 static bool is_ours(const struct sink_op *op)
 {
     const char *job = op->object->identity.job;
-    return strcmp(op->info.attempt, op->attempt) == 0 && strcmp(op->info.job, job ? job : "") == 0 &&
-           op->info.size == op->size;
+    return strcmp(op->info.attempt, op->attempt) == 0 &&
+           strcmp(op->info.job, job ? job : "") == 0 && op->info.size == op->size;
 }
 
 /* Ceph compares If-Match with its ETags as they are without quotes, against RFC 9110. */
@@ -372,7 +374,20 @@ static struct sink_op *complete_start(struct sink_upload *upload, uint32_t n_par
     return op;
 }
 
-static void abort_again(void *arg);
+static void abort_send(struct sink_op *op);
+
+/* After a wait. */
+static void abort_again(void *arg)
+{
+    struct sink_op *op = arg;
+    struct err err = {0};
+    if (!op->cancelled) {
+        abort_send(op);
+        return;
+    }
+    err_set(&err, ERR_CANCELLED, "AbortMultipartUpload was cancelled");
+    op_end(op, &err);
+}
 
 static void abort_done(void *arg, const struct err *err)
 {
@@ -390,15 +405,8 @@ static void abort_done(void *arg, const struct err *err)
         op_end(op, err);
 }
 
-static void abort_again(void *arg)
+static void abort_send(struct sink_op *op)
 {
-    struct sink_op *op = arg;
-    struct err err = {0};
-    if (op->cancelled) {
-        err_set(&err, ERR_CANCELLED, "AbortMultipartUpload was cancelled");
-        op_end(op, &err);
-        return;
-    }
     op->tries++;
     op->call = s3_abort_upload(op->sink->s3, op->upload->key, op->upload->id, abort_done, op);
 }
@@ -407,7 +415,7 @@ static struct sink_op *abort_start(struct sink_upload *upload, sink_done_fn *don
 {
     struct sink_op *op = op_new(upload->sink, done, arg);
     op->upload = upload;
-    abort_again(op);
+    abort_send(op);
     return op;
 }
 

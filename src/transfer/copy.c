@@ -83,7 +83,6 @@ static int on_open(void *arg, const struct source_meta *meta, struct err *err)
     if (meta->offset != 0)
         return err_set(err, ERR_PROTOCOL, "the source began at byte %llu",
                        (unsigned long long)meta->offset);
-    c->opened = true;
     c->size = meta->size;
     c->ranges = meta->ranges;
     free(c->validator);
@@ -98,6 +97,7 @@ static int on_open(void *arg, const struct source_meta *meta, struct err *err)
     c->object.content_encoding = c->content_encoding;
     if (digest_start(&c->digest, meta, err) < 0 || copy_plan(c, err) < 0)
         return -1;
+    c->opened = true;
     if (!c->layout.single && c->size >= 0)
         copy_need_upload(c); /* begun while the first part arrives */
     return 0;
@@ -488,7 +488,8 @@ static void on_first_claim(void *arg, bool granted)
 static void start_claim(struct copy *c)
 {
     c->claiming = true;
-    part_pool_claim(c->rq.pool, &c->claim, COPY_SCOUT_BYTES, false, on_first_claim, c);
+    c->share = SHARE_SMALL;
+    part_pool_claim_small(c->rq.pool, &c->claim, COPY_SCOUT_BYTES, on_first_claim, c);
 }
 
 struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, void *arg)

@@ -13,15 +13,24 @@ static void on_granted(void *arg, bool granted)
 {
     struct copy *c = arg;
     c->claiming = false;
-    if (granted)
+    if (granted) {
         c->spare += c->claim.bytes;
+        c->share = SHARE_LARGE;
+    }
     copy_go_on(c);
 }
 
-static void claim(struct copy *c, uint64_t bytes)
+/* Claims more, of which `held` bytes are here already. */
+static void claim(struct copy *c, uint64_t bytes, uint64_t held)
 {
+    uint64_t carry = c->share == SHARE_SMALL ? held : 0;
     c->claiming = true;
-    part_pool_claim(c->rq.pool, &c->claim, bytes, true, on_granted, c);
+    part_pool_claim_large(c->rq.pool, &c->claim, bytes, carry, on_granted, c);
+}
+
+static void give_back(struct copy *c, uint64_t bytes)
+{
+    part_pool_release(c->rq.pool, bytes, c->share);
 }
 
 static struct part *new_part(struct copy *c, uint64_t cap)
@@ -48,7 +57,7 @@ static void free_part(struct copy *c, struct part *part)
     while (*at != part)
         at = &(*at)->next;
     *at = part->next;
-    part_pool_release(c->rq.pool, part->cap);
+    give_back(c, part->cap);
     free(part->data);
     free(part);
 }
@@ -59,7 +68,7 @@ void copy_free_parts(struct copy *c)
     while (c->parts)
         free_part(c, c->parts);
     c->filling = NULL;
-    part_pool_release(c->rq.pool, c->spare);
+    give_back(c, c->spare);
     c->spare = 0;
 }
 
@@ -84,7 +93,7 @@ int copy_plan(struct copy *c, struct err *err)
     c->next_number = 1;
     c->part_bytes = len;
     if (c->size >= 0 && len < c->spare) {
-        part_pool_release(c->rq.pool, c->spare - len);
+        give_back(c, c->spare - len);
         c->spare = len;
     }
     return 0;
@@ -98,7 +107,7 @@ static bool first_buffer(struct copy *c)
     if (c->size < 0 && need > COPY_SCOUT_BYTES)
         need = COPY_SCOUT_BYTES;
     if (c->spare < need) {
-        claim(c, need - c->spare);
+        claim(c, need - c->spare, c->spare);
         return false;
     }
     struct part *p = new_part(c, need);
@@ -113,7 +122,7 @@ static bool grow_first(struct copy *c)
     struct part *p = c->filling;
     uint64_t more = c->part_bytes - p->cap;
     if (c->spare < more) {
-        claim(c, more);
+        claim(c, more - c->spare, c->spare + p->cap);
         return false;
     }
     char *data = realloc(p->data, c->part_bytes);
@@ -138,7 +147,7 @@ static bool grow_parts(struct copy *c, uint64_t len)
         return false;
     copy_free_parts(c);
     c->part_bytes = len;
-    claim(c, len);
+    claim(c, len, 0);
     return false;
 }
 

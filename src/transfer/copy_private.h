@@ -63,7 +63,8 @@ struct copy {
     /* memory and parts */
     struct part_claim claim;
     bool claiming;
-    uint64_t spare; /* granted, not yet in a part's cap */
+    enum part_share share; /* what all memory of this copy counts as */
+    uint64_t spare;        /* granted, not yet in a part's cap */
     struct plan_layout layout;
     uint64_t part_bytes; /* cap of the buffers in use */
     struct part *parts;  /* all there are */

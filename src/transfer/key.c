@@ -35,7 +35,8 @@ static int check_braces(const char *template, struct err *err)
                            template);
         size_t len = strcspn(p, "}");
         if (!p[len])
-            return err_set(err, ERR_USAGE, "key template \"%.100s\": a '{' without its '}'", template);
+            return err_set(err, ERR_USAGE, "key template \"%.100s\": a '{' without its '}'",
+                           template);
         if (placeholder_at(p) == UNKNOWN)
             return err_set(err, ERR_USAGE,
                            "key template \"%.100s\": unknown placeholder %.*s; expected {job_id}, "
@@ -50,11 +51,11 @@ int key_template_check(const char *template, struct err *err)
 {
     size_t len = strlen(template);
     if (len == 0)
-        return err_set(err, ERR_USAGE, "the key template is empty; expected, for example, "
-                                       "{job_id}/{filename}");
-    if (len > KEY_MAX)
         return err_set(err, ERR_USAGE,
-                       "the key template is %zu bytes long; a key has at most %d", len, KEY_MAX);
+                       "the key template is empty; expected, for example, {job_id}/{filename}");
+    if (len > KEY_MAX)
+        return err_set(err, ERR_USAGE, "the key template is %zu bytes long; a key has at most %d",
+                       len, KEY_MAX);
     if (!text_is_utf8(template, len))
         return err_set(err, ERR_USAGE, "key template \"%.100s\": not UTF-8", template);
     for (const char *p = template; *p; p++)
@@ -94,7 +95,8 @@ static size_t trimmed_len(const char *s, size_t len)
     return len;
 }
 
-/* Appends s, which neither begins nor ends with a dot or a space, in at most KEY_COMPONENT_MAX bytes. */
+/* Appends s, which neither begins nor ends with a dot or a space, in at most KEY_COMPONENT_MAX
+ * bytes. */
 static void append_cut(struct buf *out, const char *s, size_t len)
 {
     enum { EXTENSION_MAX = 32 };
@@ -193,7 +195,7 @@ int key_expand(const char *template, const struct source_job *job, size_t index,
                      "job %s: its key would be \"%s\", where receipts live; use another --key",
                      job->id, buf_str(&key));
     else if (buf_append(out, buf_str(&key), key.len) < 0)
-        rc = err_set(err, ERR_INPUT, "job %s: its key of %zu bytes is too long; use a shorter --key",
+        rc = err_set(err, ERR_INPUT, "job %s: its key is too long (%zu bytes); use a shorter --key",
                      job->id, key.len);
     buf_release(&key);
     return rc;

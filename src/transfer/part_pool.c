@@ -13,8 +13,9 @@ struct queue {
 struct part_pool {
     struct loop *loop;
     uint64_t bytes;
-    uint64_t used;
-    struct queue urgent, ordinary;
+    uint64_t limit[SHARES]; /* of each kind of share, all together */
+    uint64_t used[SHARES];
+    struct queue waiting[SHARES];
 };
 
 struct part_pool *part_pool_new(struct loop *loop, uint64_t bytes)
@@ -22,8 +23,10 @@ struct part_pool *part_pool_new(struct loop *loop, uint64_t bytes)
     struct part_pool *pool = xcalloc(1, sizeof(*pool));
     pool->loop = loop;
     pool->bytes = bytes;
-    pool->urgent.last = &pool->urgent.first;
-    pool->ordinary.last = &pool->ordinary.first;
+    pool->limit[SHARE_SMALL] = bytes / 2;
+    pool->limit[SHARE_LARGE] = bytes - bytes / 8;
+    for (int i = 0; i < SHARES; i++)
+        pool->waiting[i].last = &pool->waiting[i].first;
     return pool;
 }
 
@@ -31,7 +34,8 @@ void part_pool_free(struct part_pool *pool)
 {
     if (!pool)
         return;
-    CHECK(pool->used == 0 && !part_pool_is_wanted(pool));
+    for (int i = 0; i < SHARES; i++)
+        CHECK(pool->used[i] == 0 && !pool->waiting[i].first);
     free(pool);
 }
 
@@ -48,14 +52,27 @@ static void tell(void *arg)
     claim->fn(claim->arg, granted);
 }
 
-static void grant_from(struct part_pool *pool, struct queue *queue, uint64_t limit)
+static bool within_limit(const struct part_pool *pool, enum part_share share, uint64_t bytes)
 {
+    return pool->used[share] + bytes <= pool->limit[share];
+}
+
+static bool is_free(const struct part_pool *pool, uint64_t bytes)
+{
+    return pool->used[SHARE_SMALL] + pool->used[SHARE_LARGE] + bytes <= pool->bytes;
+}
+
+static void grant_share(struct part_pool *pool, enum part_share share)
+{
+    struct queue *queue = &pool->waiting[share];
     struct part_claim *claim;
-    while ((claim = queue->first) && pool->used + claim->bytes <= limit) {
+    while ((claim = queue->first) && within_limit(pool, share, claim->bytes + claim->carry) &&
+           is_free(pool, claim->bytes)) {
         queue->first = claim->next;
         if (!queue->first)
             queue->last = &queue->first;
-        pool->used += claim->bytes;
+        pool->used[share] += claim->bytes + claim->carry;
+        pool->used[SHARE_SMALL] -= claim->carry;
         claim->state = CLAIM_GRANTED;
         loop_post(pool->loop, &claim->task, tell, claim);
     }
@@ -63,25 +80,44 @@ static void grant_from(struct part_pool *pool, struct queue *queue, uint64_t lim
 
 static void grant(struct part_pool *pool)
 {
-    grant_from(pool, &pool->urgent, pool->bytes);
-    if (!pool->urgent.first)
-        grant_from(pool, &pool->ordinary, pool->bytes / 2);
+    grant_share(pool, SHARE_LARGE);
+    grant_share(pool, SHARE_SMALL);
 }
 
-void part_pool_claim(struct part_pool *pool, struct part_claim *claim, uint64_t bytes, bool urgent,
-                     void (*fn)(void *arg, bool granted), void *arg)
+static void start_claim(struct part_pool *pool, struct part_claim *claim)
 {
-    CHECK(claim->state == CLAIM_IDLE && bytes <= pool->bytes / 2);
-    struct queue *queue = urgent ? &pool->urgent : &pool->ordinary;
-    *claim = (struct part_claim){.bytes = bytes,
-                                 .fn = fn,
-                                 .arg = arg,
-                                 .pool = pool,
-                                 .state = CLAIM_WAITING,
-                                 .urgent = urgent};
+    CHECK(claim->bytes + claim->carry <= pool->bytes / 2);
+    struct queue *queue = &pool->waiting[claim->share];
     *queue->last = claim;
     queue->last = &claim->next;
     grant(pool);
+}
+
+void part_pool_claim_small(struct part_pool *pool, struct part_claim *claim, uint64_t bytes,
+                           void (*fn)(void *arg, bool granted), void *arg)
+{
+    CHECK(claim->state == CLAIM_IDLE);
+    *claim = (struct part_claim){.bytes = bytes,
+                                 .share = SHARE_SMALL,
+                                 .fn = fn,
+                                 .arg = arg,
+                                 .pool = pool,
+                                 .state = CLAIM_WAITING};
+    start_claim(pool, claim);
+}
+
+void part_pool_claim_large(struct part_pool *pool, struct part_claim *claim, uint64_t bytes,
+                           uint64_t carry, void (*fn)(void *arg, bool granted), void *arg)
+{
+    CHECK(claim->state == CLAIM_IDLE);
+    *claim = (struct part_claim){.bytes = bytes,
+                                 .carry = carry,
+                                 .share = SHARE_LARGE,
+                                 .fn = fn,
+                                 .arg = arg,
+                                 .pool = pool,
+                                 .state = CLAIM_WAITING};
+    start_claim(pool, claim);
 }
 
 void part_pool_cancel(struct part_claim *claim)
@@ -89,7 +125,7 @@ void part_pool_cancel(struct part_claim *claim)
     if (claim->state != CLAIM_WAITING)
         return;
     struct part_pool *pool = claim->pool;
-    struct queue *queue = claim->urgent ? &pool->urgent : &pool->ordinary;
+    struct queue *queue = &pool->waiting[claim->share];
     struct part_claim **at = &queue->first;
     while (*at != claim)
         at = &(*at)->next;
@@ -103,20 +139,24 @@ void part_pool_cancel(struct part_claim *claim)
 
 bool part_pool_try(struct part_pool *pool, uint64_t bytes)
 {
-    if (part_pool_is_wanted(pool) || pool->used + bytes > pool->bytes)
+    if (part_pool_is_wanted(pool) || !within_limit(pool, SHARE_LARGE, bytes) ||
+        !is_free(pool, bytes))
         return false;
-    pool->used += bytes;
+    pool->used[SHARE_LARGE] += bytes;
     return true;
 }
 
-void part_pool_release(struct part_pool *pool, uint64_t bytes)
+void part_pool_release(struct part_pool *pool, uint64_t bytes, enum part_share share)
 {
-    CHECK(bytes <= pool->used);
-    pool->used -= bytes;
+    CHECK(bytes <= pool->used[share]);
+    pool->used[share] -= bytes;
     grant(pool);
 }
 
 bool part_pool_is_wanted(const struct part_pool *pool)
 {
-    return pool->urgent.first || pool->ordinary.first;
+    const struct part_claim *small = pool->waiting[SHARE_SMALL].first;
+    /* Small shares that wait for each other are helped by nobody's giving back. */
+    return pool->waiting[SHARE_LARGE].first ||
+           (small && within_limit(pool, SHARE_SMALL, small->bytes));
 }

@@ -28,8 +28,8 @@ struct plan_tier {
 };
 
 struct plan_layout {
-    int64_t size; /* of the object, or -1 when it is not known */
-    bool single;  /* size is known and within one part: put whole */
+    int64_t size;                           /* of the object, or -1 when it is not known */
+    bool single;                            /* size is known and within one part: put whole */
     struct plan_tier tiers[PLAN_TIERS_MAX]; /* in order; some may have no parts */
 };
 

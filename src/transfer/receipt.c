@@ -248,8 +248,8 @@ int receipt_parse(const void *data, size_t len, const char *source, const char *
     if (read_receipt(data, len, source, job, &got, err) < 0) {
         receipt_release(&got);
         return err_set(err, ERR_INPUT,
-                       "receipt " KEY_RESERVED "%s/%s.json: %s; fetch the job with --force to write "
-                       "it anew",
+                       "receipt " KEY_RESERVED
+                       "%s/%s.json: %s; fetch the job with --force to write it anew",
                        source, job, err->msg);
     }
     *r = got;

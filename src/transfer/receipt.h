@@ -32,10 +32,10 @@ enum {
 enum receipt_state { RECEIPT_STORED };
 
 struct receipt_output {
-    char *name;         /* owned; as the source sent it; may be "" */
-    char *key;          /* owned; relative to the destination */
-    uint64_t size;      /* bytes */
-    bool has_crc32c;    /* of the whole object */
+    char *name;      /* owned; as the source sent it; may be "" */
+    char *key;       /* owned; relative to the destination */
+    uint64_t size;   /* bytes */
+    bool has_crc32c; /* of the whole object */
     uint32_t crc32c;
     char *content_type; /* owned; or NULL */
     char *validator;    /* owned; the source's, or NULL */

@@ -33,6 +33,7 @@ NEEDED = {
 PORTS = 19
 START_TIMEOUT_S = 60
 
+# rgw_cache_enabled: a new gateway would wait half a minute for the cache of one that was killed.
 CONFIG = """\
 [global]
 fsid = {fsid}
@@ -66,6 +67,7 @@ mon_allow_pool_size_one = true
 rgw_frontends = beast endpoint=127.0.0.1:{port} ssl_endpoint=127.0.0.1:{tls_port} \
 ssl_certificate={dir}/server.crt ssl_private_key={dir}/server.key
 rgw_dns_name = s3.localhost
+rgw_cache_enabled = false
 rgw_gc_obj_min_wait = 5
 rgw_gc_processor_period = 5
 {extra}

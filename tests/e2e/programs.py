@@ -247,6 +247,12 @@ class Sim:
     def ids(self):
         return [job["id"] for job in self.jobs()]
 
+    def stats(self):
+        """How many requests each route had, and how many bytes of outputs were handed out."""
+        answer = self.session.get(self.url + "/sim/stats", timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
     def wait_state(self, job_id, state, timeout=30):
         deadline = time.monotonic() + timeout
         while (now := self.details(job_id)["state"]) != state:

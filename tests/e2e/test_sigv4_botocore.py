@@ -45,7 +45,7 @@ PIECES = [
 
 def sign(requests):
     """What sigv4-sign makes of each request (a dict; see there)."""
-    assert os.access(SIGN, os.X_OK), f"{SIGN} is not there; run `make tests-tools`"
+    assert os.access(SIGN, os.X_OK), f"{SIGN} is not there; run `make build/tests/sigv4-sign`"
     lines = "".join(json.dumps(one) + "\n" for one in requests)
     done = subprocess.run([SIGN], input=lines, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -67,13 +67,22 @@ static void canonical(const struct sigv4_request *rq, char **path, char **query)
 
 static void sign(const char *path, const char *query, const char *value)
 {
-    static const struct aws_credentials keys = {
-        .access_key_id = "ID", .secret_access_key = "secret", .session_token = "t/o+k=en"};
+    static const struct aws_credentials keys = {.access_key_id = (char *)"ID",
+                                                .secret_access_key = (char *)"secret",
+                                                .session_token = (char *)"t/o+k=en"};
     const struct sigv4_header headers[] = {{"X-Amz-Meta-A", value}, {"x-amz-meta-a", "b"}};
-    struct sigv4_request rq = {.method = "GET", .path = path, .query = query, .headers = headers,
-                               .n_headers = 2, .host = "h", .payload_hash = SIGV4_UNSIGNED_PAYLOAD,
-                               .content_sha256 = true, .region = "r", .service = "s3",
-                               .credentials = &keys, .unix_ms = 1369353600000};
+    struct sigv4_request rq = {.method = "GET",
+                               .path = path,
+                               .query = query,
+                               .headers = headers,
+                               .n_headers = 2,
+                               .host = "h",
+                               .payload_hash = SIGV4_UNSIGNED_PAYLOAD,
+                               .content_sha256 = true,
+                               .region = "r",
+                               .service = "s3",
+                               .credentials = &keys,
+                               .unix_ms = 1369353600000};
     char *once_path, *once_query, *twice_path, *twice_query;
     canonical(&rq, &once_path, &once_query);
     rq.path = once_path;

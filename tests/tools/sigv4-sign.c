@@ -56,9 +56,8 @@ static json_t *signed_by_headers(const struct sigv4_request *rq)
     struct sigv4_signed sig;
     sigv4_canonical_request(rq, &request, &names);
     sigv4_sign(rq, &sig);
-    json_t *answer =
-        json_pack("{s:s, s:s, s:s}", "canonical_request", buf_str(&request), "authorization",
-                  sig.authorization, "amz_date", sig.amz_date);
+    json_t *answer = json_pack("{s:s, s:s, s:s}", "canonical_request", buf_str(&request),
+                               "authorization", sig.authorization, "amz_date", sig.amz_date);
     sigv4_signed_release(&sig);
     buf_release(&request);
     buf_release(&names);

@@ -175,8 +175,8 @@ static void test_config_file(void **state)
                        "aws_secret_access_key=ws\n[other]\n" KEYS);
     assert_found(NULL, "FILEKEY", "file/secret+", NULL, "shared config file");
     assert_found("work", "W", "ws", NULL, "shared config file");
-    assert_not_found("other", PARTS("no profile \"other\" (from --profile)",
-                                    "[profile other] in ", "/.aws/config"));
+    assert_not_found("other", PARTS("no profile \"other\" (from --profile)", "[profile other] in ",
+                                    "/.aws/config"));
     write_file(keys, "[work]\naws_access_key_id=X\naws_secret_access_key=xs\n");
     assert_found("work", "X", "xs", NULL, "shared credentials file");
     write_file(config, "[default]\nregion = a\n[profile default]\n" KEYS);
@@ -218,8 +218,8 @@ static void test_nothing(void **state)
     assert_not_found(NULL, PARTS("no AWS credentials", "HOME is not set"));
     setenv("HOME", dir, 1);
     write_file(config, "[profile x]\nregion = r\n");
-    assert_not_found("x", PARTS("no AWS credentials", "as a profile was named",
-                                "[profile x] in ", "/.aws/config"));
+    assert_not_found("x", PARTS("no AWS credentials", "as a profile was named", "[profile x] in ",
+                                "/.aws/config"));
 }
 
 static void test_unknown_profile(void **state)
@@ -305,7 +305,8 @@ static void test_profile_mistakes(void **state)
     write_file(config, "[default]\nregion = r/../x\n");
     assert_profile_refused(NULL, PARTS(config, "line 2: region"));
     write_file(config, "[default]\nregion = r\ns3 =\n  addressing_style = dns\n");
-    assert_profile_refused(NULL, PARTS(config, "line 4: addressing_style", "auto, path or virtual"));
+    assert_profile_refused(NULL,
+                           PARTS(config, "line 4: addressing_style", "auto, path or virtual"));
     write_file(config, "[default]\nservices = nosuch\n");
     assert_profile_refused(NULL, PARTS(config, "line 2: there is no [services nosuch]"));
 }

@@ -82,10 +82,14 @@ static void test_sections(void **state)
     static const struct {
         const char *line, *name;
     } cases[] = {
-        {"[profile x]", "profile x"},       {"[ profile \t x ]", "profile x"},
-        {"[profile \"x\"]", "profile x"},   {"[profile \"a b\"]", "profile a b"},
-        {"[profile 'a b']", "profile a b"}, {"[profile \"]", "profile \""},
-        {"[a#b]", "a#b"},                   {"[profile\"x\"]", "profile\"x\""},
+        {"[profile x]", "profile x"},
+        {"[ profile \t x ]", "profile x"},
+        {"[profile \"x\"]", "profile x"},
+        {"[profile \"a b\"]", "profile a b"},
+        {"[profile 'a b']", "profile a b"},
+        {"[profile \"]", "profile \""},
+        {"[a#b]", "a#b"},
+        {"[profile\"x\"]", "profile\"x\""},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -269,7 +273,9 @@ static void test_load_refused(void **state)
     (void)state;
     write_file("[s]\nk\n", 6);
     assert_refused("line 2: ");
-    write_file("\x7f" "ELF\0\0", 6);
+    write_file("\x7f"
+               "ELF\0\0",
+               6);
     assert_refused("NUL");
     assert_int_equal(mkdir(path, 0700), 0);
     assert_refused("is a directory");

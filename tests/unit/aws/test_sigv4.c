@@ -14,20 +14,20 @@
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define EMPTY_HASH   "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 enum { HEADERS_MAX = 4 };
 
 /* ---- the S3 API reference ---- */
 
 static const struct aws_credentials s3_keys = {
-    .access_key_id = "AKIAIOSFODNN7EXAMPLE",
-    .secret_access_key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    .access_key_id = (char *)"AKIAIOSFODNN7EXAMPLE",
+    .secret_access_key = (char *)"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 };
 
 #define S3_TIME_MS (1369353600 * (int64_t)1000) /* 20130524T000000Z */
-#define S3_SCOPE "20130524/us-east-1/s3/aws4_request"
-#define S3_HOST "examplebucket.s3.amazonaws.com"
+#define S3_SCOPE   "20130524/us-east-1/s3/aws4_request"
+#define S3_HOST    "examplebucket.s3.amazonaws.com"
 
 static struct sigv4_request s3_request(void)
 {
@@ -72,7 +72,8 @@ static const struct s3_case {
         .n_headers = 2,
         .canonical_request =
             "PUT\n/test%24file.text\n\ndate:Fri, 24 May 2013 00:00:00 GMT\nhost:" S3_HOST "\n"
-            "x-amz-content-sha256:44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072\n"
+            "x-amz-content-sha256:"
+            "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072\n"
             "x-amz-date:20130524T000000Z\nx-amz-storage-class:REDUCED_REDUNDANCY\n\n"
             "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class\n"
             "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072",
@@ -169,7 +170,7 @@ static void test_presign_appends_and_keeps_the_query(void **state)
 {
     static const struct sigv4_header headers[] = {{"Range", "bytes=0-9"}};
     struct aws_credentials keys = s3_keys;
-    keys.session_token = "a/b+c==";
+    keys.session_token = (char *)"a/b+c==";
     (void)state;
     struct sigv4_request rq = s3_request();
     rq.query = "versionId=a%2fb&acl";
@@ -187,22 +188,24 @@ static void test_presign_appends_and_keeps_the_query(void **state)
     buf_release(&query);
 }
 
-/* ---- the SigV4 test suite: requests of a path, a query and headers. Its header folded over several
- * lines is left out: HTTP no longer has that, and the suite reads it as several headers. ---- */
+/* ---- the SigV4 test suite: its requests of a path, a query and headers ---- */
+
+/* Left out is its header folded over several lines: HTTP no longer has that, and the suite reads it
+ * as several headers. */
 
 static const struct aws_credentials suite_keys = {
-    .access_key_id = "AKIDEXAMPLE",
-    .secret_access_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    .access_key_id = (char *)"AKIDEXAMPLE",
+    .secret_access_key = (char *)"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
 };
 static const struct aws_credentials suite_session_keys = {
-    .access_key_id = "AKIDEXAMPLE",
-    .secret_access_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-    .session_token = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267",
+    .access_key_id = (char *)"AKIDEXAMPLE",
+    .secret_access_key = (char *)"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    .session_token = (char *)"6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267",
 };
 
 #define SUITE_TIME_MS (1440938160 * (int64_t)1000) /* 20150830T123600Z */
-#define UNRESERVED "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#define VANILLA "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
+#define UNRESERVED    "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define VANILLA       "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
 
 static const struct suite_case {
     const char *name, *path, *query;
@@ -384,8 +387,14 @@ static void test_other_services_paths(void **state)
     static const struct {
         const char *wire, *canonical;
     } cases[] = {
-        {"", "/"},           {"/a%20b", "/a%2520b"}, {"/../../a", "/a"},  {"/a/b/../c/", "/a/c/"},
-        {"/a/.", "/a"},      {"/a/...", "/a/..."},   {"/..", "/"},        {"/a/../", "/"},
+        {"", "/"},
+        {"/a%20b", "/a%2520b"},
+        {"/../../a", "/a"},
+        {"/a/b/../c/", "/a/c/"},
+        {"/a/.", "/a"},
+        {"/a/...", "/a/..."},
+        {"/..", "/"},
+        {"/a/../", "/"},
         {"/.a/..b", "/.a/..b"},
     };
     (void)state;
@@ -439,8 +448,9 @@ static void test_headers(void **state)
     assert_line(&rq, 7, "x-amz-meta-a:,");
     assert_line(&rq, 8, "x-amz-meta-b:two blanks folded");
     assert_line(&rq, 9, "");
-    assert_line(&rq, 10, "content-type;host;x-amz-content-sha256;x-amz-date;x-amz-meta-a;"
-                         "x-amz-meta-b");
+    assert_line(&rq, 10,
+                "content-type;host;x-amz-content-sha256;x-amz-date;x-amz-meta-a;"
+                "x-amz-meta-b");
 }
 
 static void test_stages_respect_caps(void **state)

@@ -134,8 +134,9 @@ static void text_form(void **state)
     uint32_t crc = 0;
     assert_int_equal(crc32c_parse(text, &crc), 0);
     assert_int_equal(crc, 0xe3069283);
-    static const char *const bad[] = {"", "4waSgw=", "4waSgw", "4waSgwA=", "4waSgwAA", "4waSgx==",
-                                      "4waS gw=", "4waSgw==\n", "========", "4waSgw==4waSgw=="};
+    static const char *const bad[] = {
+        "",         "4waSgw=",  "4waSgw",     "4waSgwA=", "4waSgwAA",
+        "4waSgx==", "4waS gw=", "4waSgw==\n", "========", "4waSgw==4waSgw=="};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(crc32c_parse(bad[i], &crc), -1);
     assert_int_equal(crc, 0xe3069283);

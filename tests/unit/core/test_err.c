@@ -46,7 +46,9 @@ static void hostile_text_stays_one_printable_line(void **state)
 {
     (void)state;
     struct err err = {0};
-    err_set(&err, ERR_INPUT, "<%s>", "a\r\nb\tc\033[2J\x7f\xc2\x9b" "31m\xff\xc3\xa9");
+    err_set(&err, ERR_INPUT, "<%s>",
+            "a\r\nb\tc\033[2J\x7f\xc2\x9b"
+            "31m\xff\xc3\xa9");
     assert_string_equal(err.msg, "<a  b c?[2J??31m?\xc3\xa9>");
     err_prefix(&err, "x\ny");
     assert_null(strchr(err.msg, '\n'));
@@ -82,10 +84,10 @@ static void retry_is_decided_by_code_and_status(void **state)
         bool retry;
         int exit_status;
     } rows[] = {
-        {ERR_NETWORK, 0, true, 1},      {ERR_HTTP, 500, true, 1},   {ERR_HTTP, 429, true, 1},
-        {ERR_HTTP, 408, true, 1},       {ERR_HTTP, 403, false, 4},  {ERR_USAGE, 0, false, 2},
-        {ERR_AUTH, 401, false, 3},      {ERR_INPUT, 0, false, 4},   {ERR_JOB_UNKNOWN, 0, false, 4},
-        {ERR_JOB_PENDING, 0, true, 1},  {ERR_NONE, 0, false, 0},
+        {ERR_NETWORK, 0, true, 1},     {ERR_HTTP, 500, true, 1},  {ERR_HTTP, 429, true, 1},
+        {ERR_HTTP, 408, true, 1},      {ERR_HTTP, 403, false, 4}, {ERR_USAGE, 0, false, 2},
+        {ERR_AUTH, 401, false, 3},     {ERR_INPUT, 0, false, 4},  {ERR_JOB_UNKNOWN, 0, false, 4},
+        {ERR_JOB_PENDING, 0, true, 1}, {ERR_NONE, 0, false, 0},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct err err = {.code = rows[i].code, .http_status = rows[i].http_status};

@@ -47,7 +47,8 @@ static json_t *one_json_line(const char *text)
 static void json(void **state)
 {
     (void)state;
-    char *text = logged(LOG_JSON, LOG_FIELDS(LOG_TEXT("job", "j\n\xff"), LOG_NUM("bytes", -5)), "m");
+    char *text =
+        logged(LOG_JSON, LOG_FIELDS(LOG_TEXT("job", "j\n\xff"), LOG_NUM("bytes", -5)), "m");
     json_t *line = one_json_line(text);
     assert_string_equal(json_string_value(json_object_get(line, "level")), "warn");
     assert_string_equal(json_string_value(json_object_get(line, "msg")), "m");
@@ -64,8 +65,7 @@ static void json_holds_with_the_longest_hostile_text(void **state)
     for (size_t i = 0; i < sizeof(hostile); i++) {
         char *msg = xcalloc(20001, 1);
         memset(msg, hostile[i], 20000);
-        char *text = logged(
-            LOG_JSON, LOG_FIELDS(LOG_TEXT("long", msg), LOG_NUM("n", 7)), msg);
+        char *text = logged(LOG_JSON, LOG_FIELDS(LOG_TEXT("long", msg), LOG_NUM("n", 7)), msg);
         json_t *line = one_json_line(text);
         assert_null(json_object_get(line, "long"));
         assert_int_equal(json_integer_value(json_object_get(line, "n")), 7);

@@ -14,7 +14,7 @@
 
 #define ID "016f6063-51a1-4948-a827-ce4c31ec53ed"
 
-_Static_assert(EVENT_ID_MAX == JOB_ID_MAX, "one rule for ids");
+_Static_assert((int)EVENT_ID_MAX == (int)JOB_ID_MAX, "one rule for ids");
 
 static void accepted(const char *body, const char *id, const char *msg)
 {
@@ -51,7 +51,8 @@ static void the_platforms_own_form(void **state)
 {
     (void)state;
     accepted("{\"id\":\"" ID "\",\"event\":\"job_complete\",\"msg\":\"TEST\"}", ID, "TEST");
-    accepted(" {\"msg\":\"\",\"event\":\"job_complete\",\"id\":\"" ID "\",\"more\":[1,{}]}\n", ID, "");
+    accepted(" {\"msg\":\"\",\"event\":\"job_complete\",\"id\":\"" ID "\",\"more\":[1,{}]}\n", ID,
+             "");
     accepted("{\"id\":\"" ID "\",\"event\":\"job\\u005fcomplete\"}", ID, NULL);
 }
 
@@ -83,8 +84,8 @@ static void no_body_or_none_that_is_json(void **state)
 static void not_an_object(void **state)
 {
     (void)state;
-    static const char *const bodies[] = {"[]", "[{\"id\":\"a\",\"event\":\"job_complete\"}]", "\"a\"",
-                                         "1", "null", "true"};
+    static const char *const bodies[] = {
+        "[]", "[{\"id\":\"a\",\"event\":\"job_complete\"}]", "\"a\"", "1", "null", "true"};
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
         refused(bodies[i], "not an object");
 }
@@ -119,8 +120,8 @@ static void the_form_of_an_id(void **state)
     id[129] = '\0';
     assert_false(event_id_is_valid(id));
     static const char *const good[] = {"a", "0", "Z", "a-", "a_", "0--__--", ID};
-    static const char *const bad[] = {"", "-", "_", "-a", "_a", ".", "..", "a.", "a b", " a", "a ",
-                                      "a%", "a\n", "\xc3\xa9", "a\x7f"};
+    static const char *const bad[] = {"",    "-",  "_",  "-a", "_a",  ".",        "..",   "a.",
+                                      "a b", " a", "a ", "a%", "a\n", "\xc3\xa9", "a\x7f"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_true(event_id_is_valid(good[i]));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -197,7 +198,8 @@ static void size_limit(void **state)
     assert_int_equal(strlen(event.msg), EVENT_BODY_MAX - 2 - strlen(begin));
     event_release(&event);
     body[EVENT_BODY_MAX] = ' ';
-    refused_bytes(body, EVENT_BODY_MAX + 1, ERR_TOO_LARGE, "65537 bytes long; expected at most 65536");
+    refused_bytes(body, EVENT_BODY_MAX + 1, ERR_TOO_LARGE,
+                  "65537 bytes long; expected at most 65536");
     free(body);
 }
 

@@ -61,8 +61,8 @@ static void is_error(struct answer *answer, int status, const char *status_text,
     answer_release(answer);
 }
 
-static void refused(const char *method, const char *body, size_t len, int status,
-                    const char *error, const char *says)
+static void refused(const char *method, const char *body, size_t len, int status, const char *error,
+                    const char *says)
 {
     struct event event;
     struct answer answer = {0};
@@ -112,7 +112,9 @@ static void proxy_events(void **state)
         const char *data;
         int status;
     } rows[] = {
-        {"{\"httpMethod\":\"POST\",\"body\":\"{\\\"id\\\":\\\"a\\\",\\\"event\\\":\\\"job_complete\\\"}\"}", 200},
+        {"{\"httpMethod\":\"POST\",\"body\":\"{\\\"id\\\":\\\"a\\\",\\\"event\\\":\\\"job_"
+         "complete\\\"}\"}",
+         200},
         {GOOD, 200},
         {"{\"httpMethod\":\"GET\",\"body\":null}", 405},
         {"{\"httpMethod\":\"POST\",\"body\":null}", 400},
@@ -153,7 +155,8 @@ static void a_long_hostile_msg_is_capped_in_the_log(void **state)
     (void)state;
     char *msg = xcalloc(60001, 1);
     memset(msg, 'x', 60000);
-    char *body = xprintf("{\"id\":\"a\",\"event\":\"job_complete\",\"msg\":\"\\n\\u001b[2J%s\"}", msg);
+    char *body =
+        xprintf("{\"id\":\"a\",\"event\":\"job_complete\",\"msg\":\"\\n\\u001b[2J%s\"}", msg);
     struct event event;
     struct answer answer = {0};
     assert_true(accept_event("POST", body, strlen(body), &event, &answer));
@@ -169,7 +172,8 @@ static void a_long_hostile_msg_is_capped_in_the_log(void **state)
 static void stored(void **state)
 {
     (void)state;
-    const struct answer_object objects[] = {{"k\"1", "s3://b/k\"1", 7}, {"k2", "s3://b/k2", 1ull << 40}};
+    const struct answer_object objects[] = {{"k\"1", "s3://b/k\"1", 7},
+                                            {"k2", "s3://b/k2", 1ull << 40}};
     struct answer answer = {0};
     answer_stored(&answer, "job-1", false, objects, 2);
     assert_int_equal(answer.status, 200);
@@ -215,8 +219,9 @@ static void failed(void **state)
     struct answer answer = {0};
     err_set(&err, ERR_NETWORK, "cannot reach \"x\"");
     answer_failed(&answer, "job-1", &err);
-    assert_string_equal(answer.body, "{\"status\":\"failed\",\"job\":\"job-1\",\"error\":\"network\","
-                                     "\"message\":\"cannot reach \\\"x\\\"\"}");
+    assert_string_equal(answer.body,
+                        "{\"status\":\"failed\",\"job\":\"job-1\",\"error\":\"network\","
+                        "\"message\":\"cannot reach \\\"x\\\"\"}");
     is_error(&answer, 500, "failed", "network", "cannot reach");
     answer_failed(&answer, NULL, &err);
     is_error(&answer, 500, "failed", "network", "cannot reach");

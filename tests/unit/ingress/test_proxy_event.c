@@ -98,16 +98,25 @@ static void version_2(void **state)
        INGRESS_PROXY_V2, "PUT", "/p", "b");
     is("{\"version\":\"2.0\",\"requestContext\":{\"http\":{\"method\":\"GET\"}}}", INGRESS_PROXY_V2,
        "GET", "", "");
-    refused("{\"version\":\"2.0\",\"requestContext\":{\"http\":{}}}", "no requestContext.http.method");
-    refused("{\"version\":\"2.0\",\"requestContext\":{\"http\":7}}", "no requestContext.http.method");
+    refused("{\"version\":\"2.0\",\"requestContext\":{\"http\":{}}}",
+            "no requestContext.http.method");
+    refused("{\"version\":\"2.0\",\"requestContext\":{\"http\":7}}",
+            "no requestContext.http.method");
 }
 
 static void what_is_no_proxy_event_is_the_body_itself(void **state)
 {
     (void)state;
     static const char *const bodies[] = {
-        "", "not json", "[]", "7", "{}", "{\"id\":\"a\",\"event\":\"job_complete\"}", "[[[[",
-        "{\"id\":\"a\",\"body\":\"x\"}", "{\"httpMethod\":\"GET\",\"httpMethod\":\"POST\"}",
+        "",
+        "not json",
+        "[]",
+        "7",
+        "{}",
+        "{\"id\":\"a\",\"event\":\"job_complete\"}",
+        "[[[[",
+        "{\"id\":\"a\",\"body\":\"x\"}",
+        "{\"httpMethod\":\"GET\",\"httpMethod\":\"POST\"}",
     };
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
         is(bodies[i], INGRESS_BARE, "POST", "", bodies[i]);
@@ -124,10 +133,11 @@ static void base64(void **state)
        "", "");
     is("{\"httpMethod\":\"POST\",\"body\":\"Zm9v\",\"isBase64Encoded\":null}", INGRESS_PROXY_V1,
        "POST", "", "Zm9v");
-    static const char *const bad[] = {"Zm9vYg", "Zm9vYg=", "Zm9v\\n", "{}", "Zm9vYh==", "Zm-_",
-                                      "Z\\u0000==", "\\u00e9\\u00e9"};
+    static const char *const bad[] = {"Zm9vYg",   "Zm9vYg=", "Zm9v\\n",    "{}",
+                                      "Zm9vYh==", "Zm-_",    "Z\\u0000==", "\\u00e9\\u00e9"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        char *data = xprintf("{\"httpMethod\":\"POST\",\"body\":\"%s\",\"isBase64Encoded\":true}", bad[i]);
+        char *data =
+            xprintf("{\"httpMethod\":\"POST\",\"body\":\"%s\",\"isBase64Encoded\":true}", bad[i]);
         refused(data, "not base64");
         free(data);
     }

@@ -277,9 +277,9 @@ static void answers_told_apart(void **state)
         {{"GET ", 200, "Content-Type: text/html\r\n", "<html>"}, ERR_PROTOCOL, "200, text/html"},
         {{"GET ", 200, "", "{\"job\":{\"id\":\"b\",\"state\":\"READY\"}}"},
          ERR_PROTOCOL,
-         "another id"},
+         "another job"},
         {{"GET ", 204, "", ""}, ERR_PROTOCOL, "204, no content type"},
-        {{"GET ", 0, "", "", 2}, ERR_NETWORK, "job a"},
+        {{"GET ", 0, "", "", 2}, ERR_NETWORK, "GET http://127.0.0.1"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct row rows[] = {cases[i].row, {NULL}};

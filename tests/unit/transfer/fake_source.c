@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fake_source: see fake_ends.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "tests/unit/transfer/fake_ends.h"
+
+enum { CHUNK_MAX = 40 * 1000 };
+
+struct fake_source {
+    struct source base;
+    struct loop *loop;
+    struct fake_source_config config;
+    unsigned seed, streams, version;
+};
+
+struct source_stream {
+    struct fake_source *source;
+    struct source_events events;
+    void *arg;
+    uint64_t at;
+    bool opened, paused, cancelled, posted;
+    struct loop_task task;
+};
+
+unsigned char fake_byte(unsigned version, uint64_t i)
+{
+    return (unsigned char)((i * 31 + (i >> 8) * 7 + (i >> 16)) ^ version * 85);
+}
+
+static unsigned dice(struct fake_source *s)
+{
+    return (unsigned)rand_r(&s->seed) % 100;
+}
+
+static void end(struct source_stream *st, enum err_code code, const char *msg)
+{
+    struct err err = {0};
+    if (code != ERR_NONE)
+        err_set(&err, code, "%s", msg);
+    st->events.on_end(st->arg, code == ERR_NONE ? NULL : &err);
+    free(st);
+}
+
+static void step(void *arg);
+
+static void again(struct source_stream *st)
+{
+    if (st->posted)
+        return;
+    st->posted = true;
+    loop_post(st->source->loop, &st->task, step, st);
+}
+
+static bool open_it(struct source_stream *st)
+{
+    struct fake_source *s = st->source;
+    struct err err = {0};
+    struct source_meta meta = {
+        .offset = st->at,
+        .size = s->config.tells_size ? (int64_t)s->config.size : -1,
+        .content_type = "application/json",
+        .validator = s->config.validator,
+        .ranges = s->config.ranges,
+        .crc32c = s->config.crc32c,
+    };
+    st->opened = true;
+    if (st->events.on_open(st->arg, &meta, &err) == 0)
+        return true;
+    end(st, err.code, err.msg);
+    return false;
+}
+
+static void step(void *arg)
+{
+    struct source_stream *st = arg;
+    struct fake_source *s = st->source;
+    static unsigned char chunk[CHUNK_MAX];
+    st->posted = false;
+    if (st->cancelled) {
+        end(st, ERR_CANCELLED, "cancelled");
+        return;
+    }
+    if (st->paused || (!st->opened && !open_it(st)))
+        return;
+    uint64_t total = s->config.size + s->config.extra;
+    if (s->config.cut_at >= 0 && (uint64_t)s->config.cut_at < total)
+        total = (uint64_t)s->config.cut_at;
+    if (st->at >= total) {
+        end(st, ERR_NONE, "");
+        return;
+    }
+    if (dice(s) < s->config.break_percent) {
+        end(st, ERR_NETWORK, "broke off");
+        return;
+    }
+    size_t n = 1 + (size_t)rand_r(&s->seed) % CHUNK_MAX;
+    if (n > total - st->at)
+        n = (size_t)(total - st->at);
+    for (size_t i = 0; i < n; i++)
+        chunk[i] = fake_byte(s->version, st->at + i);
+    size_t taken = st->events.on_data(st->arg, chunk, n);
+    if (taken == SOURCE_PAUSE)
+        taken = 0;
+    st->at += taken;
+    st->paused = taken < n;
+    again(st);
+}
+
+static struct source_stream *open_stream(struct source *base, const struct source_job *job,
+                                         size_t index, uint64_t offset, const char *validator,
+                                         const struct source_events *events, void *arg)
+{
+    struct fake_source *s = (struct fake_source *)base;
+    struct source_stream *st = xcalloc(1, sizeof(*st));
+    (void)job;
+    (void)index;
+    (void)validator;
+    *st = (struct source_stream){.source = s, .events = *events, .arg = arg, .at = offset};
+    if (s->config.change_after && s->streams == s->config.change_after) {
+        s->version++;
+        st->at = 0;
+    }
+    if (!s->config.ranges)
+        st->at = 0;
+    s->streams++;
+    again(st);
+    return st;
+}
+
+static void resume(struct source_stream *st)
+{
+    st->paused = false;
+    again(st);
+}
+
+static void cancel(struct source_stream *st)
+{
+    st->cancelled = true;
+    again(st);
+}
+
+struct describing {
+    struct loop_task task;
+    struct fake_source *source;
+    struct source_job *job;
+    source_done_fn *done;
+    void *arg;
+    char id[JOB_ID_MAX + 1];
+};
+
+static void described(void *arg)
+{
+    struct describing *d = arg;
+    struct fake_source *s = d->source;
+    if (s->config.describe_err.code == ERR_NONE) {
+        memcpy(d->job->id, d->id, sizeof(d->id));
+        d->job->name = xstrdup("a job");
+        d->job->state = s->config.state;
+        d->job->state_text = xstrdup("STATE");
+        d->job->expired = s->config.expired;
+        d->job->n_outputs = 1;
+        d->job->outputs = xcalloc(1, sizeof(d->job->outputs[0]));
+        d->job->outputs[0] = (struct source_output){xstrdup("labels.json"), -1};
+    }
+    d->done(d->arg, s->config.describe_err.code == ERR_NONE ? NULL : &s->config.describe_err);
+    free(d);
+}
+
+static void describe(struct source *base, const char *job_id, struct source_job *job,
+                     source_done_fn *done, void *arg)
+{
+    struct describing *d = xcalloc(1, sizeof(*d));
+    *d = (struct describing){
+        .source = (struct fake_source *)base, .job = job, .done = done, .arg = arg};
+    memcpy(d->id, job_id, strlen(job_id) + 1);
+    loop_post(d->source->loop, &d->task, described, d);
+}
+
+static void free_base(struct source *base)
+{
+    free(base);
+}
+
+struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_config *config,
+                                    unsigned seed)
+{
+    static const struct source_ops ops = {
+        .name = "fake",
+        .describe = describe,
+        .open = open_stream,
+        .resume = resume,
+        .cancel = cancel,
+        .free = free_base,
+    };
+    struct fake_source *s = xcalloc(1, sizeof(*s));
+    *s = (struct fake_source){
+        .base.ops = &ops, .loop = loop, .config = *config, .seed = seed};
+    return s;
+}
+
+struct source *fake_source_base(struct fake_source *s)
+{
+    return &s->base;
+}
+
+unsigned fake_source_streams(const struct fake_source *s)
+{
+    return s->streams;
+}
+
+unsigned fake_source_version(const struct fake_source *s)
+{
+    return s->version;
+}
+
+void fake_source_free(struct fake_source *s)
+{
+    free(s);
+}

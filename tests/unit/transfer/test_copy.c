@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The copy between a source and a sink in memory: every size, known or not, with pauses, breaks,
+ * failures and cancellation at random. What must hold each time: the object is right or not there,
+ * no upload is left open, all memory is given back (part_pool_free checks), and it ends.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/crc32c.h"
+#include "core/log.h"
+#include "tests/unit/transfer/fake_ends.h"
+#include "transfer/copy.h"
+
+#define MIB (1024 * UINT64_C(1024))
+static const char KEY[] = "dir/key";
+
+struct run {
+    struct loop *loop;
+    struct fake_source *source;
+    struct fake_sink *sink;
+    struct part_pool *pool;
+    struct source_job job;
+    struct source_output output;
+    char name[16];
+    struct copy *copy;
+    struct loop_timer cancel_timer;
+    bool ended, good;
+    struct copy_result result;
+    struct err err;
+};
+
+static struct fake_source_config a_source(uint64_t size, bool tells_size)
+{
+    return (struct fake_source_config){
+        .size = size, .tells_size = tells_size, .ranges = true, .validator = "\"e1\"", .cut_at = -1};
+}
+
+static struct fake_sink_config a_sink(void)
+{
+    return (struct fake_sink_config){
+        .late_percent = 30, .keeps_identity = true, .part_min = 5 * MIB};
+}
+
+static void on_done(void *arg, const struct copy_result *result, const struct err *err)
+{
+    struct run *r = arg;
+    assert_false(r->ended);
+    r->ended = true;
+    r->copy = NULL;
+    r->good = result != NULL;
+    if (result)
+        r->result = *result;
+    else
+        r->err = *err;
+    loop_stop(r->loop);
+}
+
+static void start(struct run *r, const struct fake_source_config *source,
+                  const struct fake_sink_config *sink, uint64_t memory, unsigned seed)
+{
+    struct err err = {0};
+    memset(r, 0, sizeof(*r));
+    r->loop = loop_new(&err);
+    r->source = fake_source_new(r->loop, source, seed);
+    r->sink = fake_sink_new(r->loop, sink, seed + 1);
+    r->pool = part_pool_new(r->loop, memory);
+    r->output = (struct source_output){r->name, -1};
+    memcpy(r->name, "labels.json", 12);
+    r->job = (struct source_job){.id = "job-1", .n_outputs = 1, .outputs = &r->output};
+}
+
+static void cancel_it(void *arg)
+{
+    struct run *r = arg;
+    if (r->copy)
+        copy_cancel(r->copy);
+}
+
+static void go(struct run *r, bool force, bool look, int64_t cancel_after_ms)
+{
+    struct copy_request rq = {
+        .loop = r->loop,
+        .source = fake_source_base(r->source),
+        .sink = fake_sink_base(r->sink),
+        .pool = r->pool,
+        .job = &r->job,
+        .key = KEY,
+        .force = force,
+        .look = look,
+    };
+    r->ended = false;
+    r->copy = copy_start(&rq, on_done, r);
+    if (cancel_after_ms >= 0)
+        loop_timer_start(r->loop, &r->cancel_timer, cancel_after_ms, cancel_it, r);
+    loop_run(r->loop);
+    loop_timer_stop(r->loop, &r->cancel_timer);
+    assert_true(r->ended);
+    assert_int_equal(fake_sink_uploads_open(r->sink), 0);
+}
+
+static void end(struct run *r)
+{
+    part_pool_free(r->pool);
+    fake_source_free(r->source);
+    fake_sink_free(r->sink);
+    loop_free(r->loop);
+}
+
+static void check_object(struct run *r, uint64_t size)
+{
+    size_t len;
+    const char *data = fake_sink_object(r->sink, KEY, &len);
+    unsigned version = fake_source_version(r->source);
+    assert_non_null(data);
+    assert_int_equal(len, size);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)data[i] != fake_byte(version, i))
+            fail_msg("byte %zu of %zu is wrong", i, len);
+    assert_int_equal(r->result.crc32c, crc32c(0, data, len));
+}
+
+static void test_every_size_known_and_not(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {0,           1,           4095,          512 * 1024 - 1,
+                                     512 * 1024,  512 * 1024 + 1, 5 * MIB,    8 * MIB - 1,
+                                     8 * MIB,     8 * MIB + 1, 16 * MIB,      24 * MIB + 5,
+                                     40 * MIB + 1};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (unsigned known = 0; known < 2; known++) {
+            struct run r;
+            struct fake_source_config source = a_source(sizes[i], known);
+            struct fake_sink_config sink = a_sink();
+            start(&r, &source, &sink, 32 * MIB, (unsigned)i);
+            go(&r, false, false, -1);
+            if (!r.good)
+                fail_msg("%llu bytes: %s", (unsigned long long)sizes[i], r.err.msg);
+            check_object(&r, sizes[i]);
+            assert_int_equal(fake_sink_calls(r.sink, "begin"), sizes[i] > 8 * MIB);
+            end(&r);
+        }
+    }
+}
+
+static void test_one_buffer_is_enough(void **state)
+{
+    (void)state;
+    struct run r;
+    struct fake_source_config source = a_source(30 * MIB, true);
+    struct fake_sink_config sink = a_sink();
+    start(&r, &source, &sink, 16 * MIB, 1);
+    assert_true(part_pool_try(r.pool, 6 * MIB)); /* somebody else's: room for one part is left */
+    go(&r, false, false, -1);
+    assert_true(r.good);
+    check_object(&r, 30 * MIB);
+    part_pool_release(r.pool, 6 * MIB, SHARE_LARGE);
+    end(&r);
+}
+
+static void test_goes_on_after_breaks(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 4; seed++) {
+        struct run r;
+        struct fake_source_config source = a_source(9 * MIB, seed % 2);
+        struct fake_sink_config sink = a_sink();
+        source.break_percent = 1;
+        start(&r, &source, &sink, 32 * MIB, seed);
+        go(&r, false, false, -1);
+        if (!r.good)
+            fail_msg("seed %u: %s", seed, r.err.msg);
+        assert_true(fake_source_streams(r.source) > 1);
+        check_object(&r, 9 * MIB);
+        end(&r);
+    }
+}
+
+static void test_begins_anew_when_the_output_changed(void **state)
+{
+    (void)state;
+    struct run r;
+    struct fake_source_config source = a_source(20 * MIB, true);
+    struct fake_sink_config sink = a_sink();
+    source.break_percent = 1;
+    source.change_after = 1;
+    start(&r, &source, &sink, 32 * MIB, 3);
+    go(&r, false, false, -1);
+    assert_true(r.good);
+    assert_int_equal(fake_source_version(r.source), 1);
+    check_object(&r, 20 * MIB);
+    end(&r);
+}
+
+static void test_without_ranges_begins_anew_a_few_times(void **state)
+{
+    (void)state;
+    struct run r;
+    struct fake_source_config source = a_source(20 * MIB, true);
+    struct fake_sink_config sink = a_sink();
+    source.ranges = false;
+    source.break_percent = 40;
+    start(&r, &source, &sink, 32 * MIB, 3);
+    go(&r, false, false, -1);
+    assert_false(r.good);
+    assert_int_equal(r.err.code, ERR_NETWORK);
+    assert_in_range(fake_source_streams(r.source), 4, 16); /* 4 beginnings, some stalled */
+    assert_int_equal(fake_sink_objects(r.sink), 0);
+    end(&r);
+}
+
+static void test_short_and_long_bodies_leave_nothing(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct run r;
+        uint64_t size = i % 2 ? 3 * MIB : 20 * MIB;
+        struct fake_source_config source = a_source(size, true);
+        struct fake_sink_config sink = a_sink();
+        if (i < 2)
+            source.cut_at = (int64_t)size - 1;
+        else
+            source.extra = 1;
+        source.ranges = false;
+        start(&r, &source, &sink, 32 * MIB, i);
+        go(&r, false, false, -1);
+        assert_false(r.good);
+        assert_int_equal(r.err.code, ERR_INTEGRITY);
+        assert_int_equal(fake_sink_objects(r.sink), 0);
+        end(&r);
+    }
+}
+
+static void test_checksum_of_the_source(void **state)
+{
+    (void)state;
+    char right[CRC32C_TEXT_SIZE];
+    uint64_t size = 17 * MIB;
+    unsigned char *all = malloc(size);
+    assert_non_null(all);
+    for (uint64_t i = 0; i < size; i++)
+        all[i] = fake_byte(0, i);
+    crc32c_format(crc32c(0, all, size), right);
+    free(all);
+    for (unsigned lie = 0; lie < 3; lie++) {
+        struct run r;
+        struct fake_source_config source = a_source(size, true);
+        struct fake_sink_config sink = a_sink();
+        source.crc32c = lie == 0 ? right : lie == 1 ? "AAAAAA==" : "not base64";
+        start(&r, &source, &sink, 32 * MIB, 5);
+        go(&r, false, false, -1);
+        assert_int_equal(r.good, lie == 0);
+        if (lie) {
+            assert_int_equal(r.err.code, lie == 1 ? ERR_INTEGRITY : ERR_PROTOCOL);
+            assert_int_equal(fake_sink_objects(r.sink), 0);
+        }
+        end(&r);
+    }
+}
+
+static void test_too_large_is_refused_before_anything_is_stored(void **state)
+{
+    (void)state;
+    struct run r;
+    struct fake_source_config source = a_source(UINT64_C(1) << 40, true);
+    struct fake_sink_config sink = a_sink();
+    start(&r, &source, &sink, 32 * MIB, 5);
+    go(&r, false, false, -1);
+    assert_int_equal(r.err.code, ERR_TOO_LARGE);
+    assert_non_null(strstr(r.err.msg, "--memory"));
+    assert_int_equal(fake_sink_calls(r.sink, "begin"), 0);
+    end(&r);
+}
+
+/* What lies under the key already: whose, and what becomes of it without and with force. */
+static void test_a_taken_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *job;
+        bool identity, force;
+        enum err_code code; /* ERR_NONE: it works */
+        bool already;
+    } cases[] = {
+        {"fake", "job-1", true, false, ERR_NONE, true},
+        {"fake", "job-1", true, true, ERR_NONE, false},
+        {"fake", "job-2", true, false, ERR_CONFLICT, false},
+        {"fake", "job-2", true, true, ERR_CONFLICT, false},
+        {"other", "job-1", true, false, ERR_CONFLICT, false},
+        {"", "", true, false, ERR_CONFLICT, false},
+        {"", "", true, true, ERR_NONE, false},
+        {"", "", false, false, ERR_CONFLICT, false}, /* a directory, with other bytes */
+        {"", "", false, true, ERR_NONE, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (unsigned large = 0; large < 2; large++) {
+            struct run r;
+            size_t len;
+            struct fake_source_config source = a_source(large ? 10 * MIB : 1000, true);
+            struct fake_sink_config sink = a_sink();
+            sink.keeps_identity = cases[i].identity;
+            start(&r, &source, &sink, 32 * MIB, (unsigned)i);
+            fake_sink_place(r.sink, KEY, "what was there", cases[i].source, cases[i].job);
+            go(&r, cases[i].force, cases[i].force, -1);
+            if (r.good != (cases[i].code == ERR_NONE) || r.err.code != cases[i].code)
+                fail_msg("case %zu, large %u: %s", i, large, r.err.msg);
+            if (r.good)
+                assert_int_equal(r.result.already, cases[i].already);
+            const char *data = fake_sink_object(r.sink, KEY, &len);
+            if (r.good && !cases[i].already)
+                check_object(&r, source.size);
+            else
+                assert_string_equal(data, "what was there");
+            end(&r);
+        }
+    }
+}
+
+static void test_same_bytes_in_a_directory_are_accepted(void **state)
+{
+    (void)state;
+    struct run r;
+    struct fake_source_config source = a_source(20 * MIB, false);
+    struct fake_sink_config sink = a_sink();
+    sink.keeps_identity = false;
+    start(&r, &source, &sink, 32 * MIB, 5);
+    go(&r, false, false, -1);
+    assert_true(r.good);
+    go(&r, false, false, -1);
+    assert_true(r.good);
+    check_object(&r, 20 * MIB);
+    end(&r);
+}
+
+static void test_random_failures_and_cancellation(void **state)
+{
+    (void)state;
+    unsigned good = 0, bad = 0;
+    for (unsigned seed = 0; seed < 150; seed++) {
+        struct run r;
+        struct fake_source_config source = a_source((seed * UINT64_C(7919)) % (24 * MIB), seed & 1);
+        struct fake_sink_config sink = a_sink();
+        source.ranges = seed % 3;
+        source.break_percent = seed % 5 == 0 ? 1 : 0;
+        sink.fail_percent = seed % 4 == 0 ? 25 : 0;
+        start(&r, &source, &sink, 16 * MIB, seed);
+        go(&r, false, seed % 2, seed % 3 == 0 ? (int64_t)(seed % 8) : -1);
+        if (r.good) {
+            check_object(&r, source.size);
+            good++;
+        } else {
+            assert_int_equal(fake_sink_objects(r.sink), 0);
+            bad++;
+        }
+        end(&r);
+    }
+    if (good < 20 || bad < 20)
+        fail_msg("%u good, %u bad: too few of one kind", good, bad);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_size_known_and_not),
+        cmocka_unit_test(test_one_buffer_is_enough),
+        cmocka_unit_test(test_goes_on_after_breaks),
+        cmocka_unit_test(test_begins_anew_when_the_output_changed),
+        cmocka_unit_test(test_without_ranges_begins_anew_a_few_times),
+        cmocka_unit_test(test_short_and_long_bodies_leave_nothing),
+        cmocka_unit_test(test_checksum_of_the_source),
+        cmocka_unit_test(test_too_large_is_refused_before_anything_is_stored),
+        cmocka_unit_test(test_a_taken_key),
+        cmocka_unit_test(test_same_bytes_in_a_directory_are_accepted),
+        cmocka_unit_test(test_random_failures_and_cancellation),
+    };
+    log_init(stderr, LOG_ERROR, LOG_HUMAN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
