@@ -171,8 +171,7 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, len) < 0 ||
         listen(listener, 128) < 0 || getsockname(listener, (struct sockaddr *)&address, &len) < 0) {

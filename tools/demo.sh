@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-jobs=6 sizes=(--size 3K..40M --seed 199)
+jobs=6 sizes=(--size 3K..40M --seed 191)
 work=build/demo
 to=${DEMO_TO:-$work/out}
 rm -rf "$work"

@@ -24,7 +24,7 @@ check='
 libcmocka-dev           unit tests
 clang                   second compiler, and the fuzzer
 libclang-rt-dev         sanitizers and fuzzer of clang
-llvm                    names in the sanitizers'\'' reports
+llvm                    names in reports of the sanitizers
 clang-tidy              linter
 clang-format            make format
 cppcheck                linter
@@ -35,7 +35,7 @@ python3                 end-to-end tests
 python3-pytest          runs them
 python3-pytest-timeout  ends a test that hangs
 python3-boto3           the independent S3 client that looks at what was stored
-python3-venv            room for the vendor''\''s own client
+python3-venv            room for the client that the vendor made
 python3-requests        talks to the simulator
 openssl                 certificate of the S3 server
 ceph-mon                a real S3 server on loopback

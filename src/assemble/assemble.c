@@ -130,8 +130,9 @@ int assemble(struct assembly *a, const struct settings *s, enum assemble_extent 
     memset(a, 0, sizeof(*a));
     if (destination_parse(settings_text(s, SET_TO), &d, err) < 0)
         return -1;
-    if (extent == ASSEMBLE_ENGINE && (key_template_check(settings_text(s, SET_KEY), err) < 0 ||
-                                      token_load(settings_text(s, SET_TOKEN_FILE), &token, err) < 0))
+    if (extent == ASSEMBLE_ENGINE &&
+        (key_template_check(settings_text(s, SET_KEY), err) < 0 ||
+         token_load(settings_text(s, SET_TOKEN_FILE), &token, err) < 0))
         goto out;
     if (open_sink(a, s, &d, err) < 0)
         goto out;

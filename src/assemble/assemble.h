@@ -27,7 +27,7 @@ enum assemble_extent {
 };
 
 struct assembly {
-    struct loop *loop;     /* owned, like all here */
+    struct loop *loop; /* owned, like all here */
     struct sink *sink;
     struct source *source; /* NULL with ASSEMBLE_SINK, and so is the engine */
     struct engine *engine;

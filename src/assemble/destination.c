@@ -22,9 +22,8 @@ static int parse_s3(const char *text, const char *rest, struct destination *d, s
     size_t len = strlen(prefix);
     while (len && prefix[len - 1] == '/')
         len--;
-    *d = (struct destination){.kind = DESTINATION_S3,
-                              .bucket = xstrndup(rest, bucket),
-                              .path = xstrndup(prefix, len)};
+    *d = (struct destination){
+        .kind = DESTINATION_S3, .bucket = xstrndup(rest, bucket), .path = xstrndup(prefix, len)};
     return 0;
 }
 
@@ -45,8 +44,7 @@ static int parse_file(const char *text, const char *rest, struct destination *d,
 int destination_parse(const char *text, struct destination *d, struct err *err)
 {
     if (!text)
-        return err_set(err, ERR_USAGE,
-                       "no destination; give --to (or set EGRESS_TO): " FORMS);
+        return err_set(err, ERR_USAGE, "no destination; give --to (or set EGRESS_TO): " FORMS);
     if (strncmp(text, "s3://", 5) == 0)
         return parse_s3(text, text + 5, d, err);
     if (strncmp(text, "file://", 7) == 0)

@@ -45,7 +45,8 @@ void aws_profile_release(struct aws_profile *p);
 
 struct credentials;
 
-/* Looks through the chain. NULL (ERR_CONFIG, names every place that was tried) when none has any. */
+/* Looks through the chain. NULL (ERR_CONFIG, names every place that was tried) when none has any.
+ */
 struct credentials *credentials_new(const char *profile, struct err *err);
 void credentials_free(struct credentials *c);
 

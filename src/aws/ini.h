@@ -45,7 +45,7 @@ bool ini_has(const struct ini *ini, const char *section);
 
 /* Value of a key, under the key `parent` if that is not NULL; NULL when there is none. Borrowed
  * from ini. *line (if not NULL) gets the number of its line. */
-const char *ini_get(const struct ini *ini, const char *section, const char *parent,
-                    const char *key, unsigned *line);
+const char *ini_get(const struct ini *ini, const char *section, const char *parent, const char *key,
+                    unsigned *line);
 
 #endif

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -93,6 +94,17 @@ static void ignore_signal(int signo)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(signo, &ignore, NULL);
+}
+
+/* Connections are what transfers need most of; the soft limit is often 1,024 or less, for the sake
+ * of select(), which nothing here uses. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 static bool reader_is_gone(int fd)
@@ -209,6 +221,7 @@ int cli_main(int argc, char **argv)
 {
     struct err err = {0};
     occupy_standard_descriptors();
+    raise_descriptor_limit();
     ignore_signal(SIGPIPE);
     ignore_signal(SIGXFSZ); /* past `ulimit -f`: an error of write, not a death */
     log_init(stderr, LOG_INFO, LOG_AUTO);

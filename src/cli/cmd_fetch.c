@@ -31,7 +31,8 @@ struct fetch {
     struct running *running; /* owned; one for each id */
     size_t first, last;      /* of those begun and perhaps not ended: [first, last) */
     int status;
-    size_t stored, already, failed;
+    size_t stored, already, failed; /* the last with the bad ids */
+    size_t bad_ids;
     uint64_t bytes;
     bool json;
 };
@@ -57,21 +58,36 @@ static void print_object_json(struct buf *line, const struct sink *sink,
     buf_release(&where);
 }
 
+static void append_failure(struct buf *line, const struct err *err)
+{
+    buf_printf(line, ",\"status\":\"failed\",\"error\":\"%s\",\"retryable\":%s,\"message\":",
+               err_name(err->code), err_is_retryable(err) ? "true" : "false");
+    text_json_quote(line, err->msg);
+}
+
+/* What is no id may be of any length and is not repeated as one. */
+static void print_bad_id_json(const struct err *err)
+{
+    struct buf line = BUF_INIT(8192);
+    buf_str_append(&line, "{\"job\":null");
+    append_failure(&line, err);
+    buf_byte(&line, '}');
+    puts(buf_str(&line));
+    buf_release(&line);
+}
+
 static void print_json(struct fetch *f, const struct transfer_result *r)
 {
     struct buf line = BUF_INIT(64 * 1024 * 1024);
-    bool failed = r->outcome == TRANSFER_FAILED;
     buf_str_append(&line, "{\"job\":");
     text_json_quote(&line, r->job);
-    buf_printf(&line, ",\"status\":\"%s\"",
-               failed ? "failed" : r->outcome == TRANSFER_STORED ? "stored" : "already stored");
-    if (failed) {
-        buf_printf(&line, ",\"error\":\"%s\",\"retryable\":%s,\"message\":", err_name(r->err.code),
-                   err_is_retryable(&r->err) ? "true" : "false");
-        text_json_quote(&line, r->err.msg);
+    if (r->outcome == TRANSFER_FAILED) {
+        append_failure(&line, &r->err);
     } else {
-        buf_printf(&line, ",\"bytes\":%" PRIu64 ",\"duration_ms\":%" PRId64 ",\"objects\":[",
-                   r->bytes, r->duration_ms);
+        buf_printf(
+            &line,
+            ",\"status\":\"%s\",\"bytes\":%" PRIu64 ",\"duration_ms\":%" PRId64 ",\"objects\":[",
+            r->outcome == TRANSFER_STORED ? "stored" : "already stored", r->bytes, r->duration_ms);
         for (size_t i = 0; i < r->receipt->n_outputs; i++) {
             if (i)
                 buf_byte(&line, ',');
@@ -91,9 +107,8 @@ static void print_human(struct fetch *f, const struct transfer_result *r)
         struct buf where = BUF_INIT(8192);
         char size[TEXT_SIZE_MAX];
         sink->ops->locate(sink, r->receipt->outputs[i].key, &where);
-        printf("%-14s %s  %10s  %s\n",
-               r->outcome == TRANSFER_STORED ? "stored" : "already stored", r->job,
-               text_format_size(r->receipt->outputs[i].size, size), buf_str(&where));
+        printf("%-14s %s  %10s  %s\n", r->outcome == TRANSFER_STORED ? "stored" : "already stored",
+               r->job, text_format_size(r->receipt->outputs[i].size, size), buf_str(&where));
         buf_release(&where);
     }
 }
@@ -126,7 +141,10 @@ static void on_bad_id(void *arg, const struct err *err)
 {
     struct fetch *f = arg;
     log_event(LOG_ERROR, LOG_FIELDS(LOG_TEXT("error", err_name(err->code))), "%s", err->msg);
+    f->bad_ids++;
     count_failure(f, err);
+    if (f->json)
+        print_bad_id_json(err);
 }
 
 static void on_start(void *arg, size_t index, const struct transfer *transfer)
@@ -177,7 +195,7 @@ static void cancel(void *arg)
 static void refresh(void *arg)
 {
     struct fetch *f = arg;
-    progress_jobs(f->progress, f->stored + f->already + f->failed, f->ids.n);
+    progress_jobs(f->progress, f->stored + f->already + f->failed, f->ids.n + f->bad_ids);
     while (f->first < f->last && !f->running[f->first].transfer)
         f->first++;
     for (size_t i = f->first; i < f->last; i++) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <search.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,16 +50,28 @@ static void add(struct job_ids *ids, const char *id, void (*bad)(void *arg, cons
     CHECK(tsearch(copy, &ids->seen, compare));
 }
 
+/* Reads a line of any length without its end. Of one that does not fit, and of one with a NUL, no
+ * part may be taken for an id: a '?' sees to that. False: there is no line. */
+static bool read_line(FILE *in, char *line, size_t size)
+{
+    size_t len = 0;
+    int c;
+    while ((c = getc(in)) != EOF && c != '\n')
+        if (len < size - 1)
+            line[len++] = c ? (char)c : '?';
+        else
+            line[len - 1] = '?';
+    line[len] = '\0';
+    return len > 0 || c == '\n';
+}
+
 static int add_lines(struct job_ids *ids, FILE *in, void (*bad)(void *arg, const struct err *err),
                      void *arg, struct err *err)
 {
     char *line = xcalloc(1, LINE_MAX_BYTES);
-    while (fgets(line, LINE_MAX_BYTES, in)) {
+    while (read_line(in, line, LINE_MAX_BYTES)) {
         size_t len = strlen(line);
-        bool cut = len == LINE_MAX_BYTES - 1 && line[len - 1] != '\n';
-        for (int c; cut && (c = getc(in)) != EOF && c != '\n';)
-            ;
-        while (len && strchr(" \t\r\n", line[len - 1]))
+        while (len && strchr(" \t\r", line[len - 1]))
             line[--len] = '\0';
         char *id = line + strspn(line, " \t");
         if (*id)

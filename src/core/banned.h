@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#pragma GCC poison gets strcpy strcat sprintf vsprintf strncpy strncat strtok atoi atol atoll gmtime \
-    localtime ctime asctime
+#pragma GCC poison gets strcpy strcat sprintf vsprintf strncpy strncat strtok atoi atol atoll      \
+    gmtime localtime ctime asctime
 
 #endif

@@ -80,10 +80,10 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len)
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
-#define HARDWARE_NAME "sse4.2"
-#define HARDWARE_TARGET __attribute__((target("sse4.2")))
+#define HARDWARE_NAME      "sse4.2"
+#define HARDWARE_TARGET    __attribute__((target("sse4.2")))
 #define crc_u64(crc, word) ((uint32_t)_mm_crc32_u64(crc, word))
-#define crc_u8(crc, byte) _mm_crc32_u8(crc, byte)
+#define crc_u8(crc, byte)  _mm_crc32_u8(crc, byte)
 static bool have_hardware(void)
 {
     return __builtin_cpu_supports("sse4.2");
@@ -91,10 +91,10 @@ static bool have_hardware(void)
 #elif defined(__aarch64__)
 #include <arm_acle.h>
 #include <sys/auxv.h>
-#define HARDWARE_NAME "armv8"
-#define HARDWARE_TARGET __attribute__((target("+crc")))
+#define HARDWARE_NAME      "armv8"
+#define HARDWARE_TARGET    __attribute__((target("+crc")))
 #define crc_u64(crc, word) __crc32cd(crc, word)
-#define crc_u8(crc, byte) __crc32cb(crc, byte)
+#define crc_u8(crc, byte)  __crc32cb(crc, byte)
 static bool have_hardware(void)
 {
     return getauxval(AT_HWCAP) & (1u << 7); /* HWCAP_CRC32 */

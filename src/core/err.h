@@ -16,35 +16,35 @@
 
 #include <stdbool.h>
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* X(code, name, worth a retry, exit status of a command that ends with it); the exit statuses are
  * documented in egress(1). "worth a retry" is about the job; net decides about single requests. */
 #define ERR_CODES(X)                                                                               \
     X(ERR_NONE, "none", false, 0)                                                                  \
-    X(ERR_INTERNAL, "internal", false, 1)           /* a bug of ours, told instead of hidden */    \
-    X(ERR_USAGE, "usage", false, 2)                 /* the command line or a setting */            \
-    X(ERR_CONFIG, "config", false, 3)               /* token, credentials, files of ours */        \
-    X(ERR_AUTH, "auth", false, 3)                   /* the other side refused who we are */        \
-    X(ERR_DESTINATION, "destination", false, 3)     /* no such bucket, directory not writable */   \
-    X(ERR_INPUT, "input", false, 4)                 /* something from outside is malformed */      \
-    X(ERR_NETWORK, "network", true, 1)              /* no connection, or it broke */               \
-    X(ERR_TIMEOUT, "timeout", true, 1)              /* no progress for too long */                 \
-    X(ERR_HTTP, "http", true, 1)                    /* an unexpected status; see http_status */    \
-    X(ERR_PROTOCOL, "protocol", true, 1)            /* an answer that makes no sense */            \
-    X(ERR_INTEGRITY, "integrity", true, 1)          /* short body, checksum mismatch */            \
-    X(ERR_IO, "io", true, 1)                        /* local disk */                               \
-    X(ERR_TOO_LARGE, "too_large", false, 4)         /* over a limit that a setting raises */       \
-    X(ERR_NOT_FOUND, "not_found", false, 4)         /* a key or a route that is not there */       \
-    X(ERR_EXISTS, "exists", false, 4)               /* the key is taken (condition failed) */      \
-    X(ERR_CONFLICT, "conflict", false, 4)           /* the key holds what is not this job's */     \
-    X(ERR_CANCELLED, "cancelled", true, 1)          /* we were told to stop */                     \
-    X(ERR_JOB_PENDING, "pending", true, 1)          /* the job has not finished yet */             \
-    X(ERR_JOB_FAILED, "failed", false, 4)           /* the job itself failed */                    \
-    X(ERR_JOB_EXPIRED, "expired", false, 4)         /* the output has been deleted */              \
-    X(ERR_JOB_NO_OUTPUT, "no_output", false, 4)     /* complete, but there is nothing to fetch */  \
-    X(ERR_JOB_UNKNOWN, "unknown_job", false, 4)     /* the Platform does not know the id */
+    X(ERR_INTERNAL, "internal", false, 1)       /* a bug of ours, told instead of hidden */        \
+    X(ERR_USAGE, "usage", false, 2)             /* the command line or a setting */                \
+    X(ERR_CONFIG, "config", false, 3)           /* token, credentials, files of ours */            \
+    X(ERR_AUTH, "auth", false, 3)               /* the other side refused who we are */            \
+    X(ERR_DESTINATION, "destination", false, 3) /* no such bucket, directory not writable */       \
+    X(ERR_INPUT, "input", false, 4)             /* something from outside is malformed */          \
+    X(ERR_NETWORK, "network", true, 1)          /* no connection, or it broke */                   \
+    X(ERR_TIMEOUT, "timeout", true, 1)          /* no progress for too long */                     \
+    X(ERR_HTTP, "http", true, 1)                /* an unexpected status; see http_status */        \
+    X(ERR_PROTOCOL, "protocol", true, 1)        /* an answer that makes no sense */                \
+    X(ERR_INTEGRITY, "integrity", true, 1)      /* short body, checksum mismatch */                \
+    X(ERR_IO, "io", true, 1)                    /* local disk */                                   \
+    X(ERR_TOO_LARGE, "too_large", false, 4)     /* over a limit that a setting raises */           \
+    X(ERR_NOT_FOUND, "not_found", false, 4)     /* a key or a route that is not there */           \
+    X(ERR_EXISTS, "exists", false, 4)           /* the key is taken (condition failed) */          \
+    X(ERR_CONFLICT, "conflict", false, 4)       /* the key holds what is not this job's */         \
+    X(ERR_CANCELLED, "cancelled", true, 1)      /* we were told to stop */                         \
+    X(ERR_JOB_PENDING, "pending", true, 1)      /* the job has not finished yet */                 \
+    X(ERR_JOB_FAILED, "failed", false, 4)       /* the job itself failed */                        \
+    X(ERR_JOB_EXPIRED, "expired", false, 4)     /* the output has been deleted */                  \
+    X(ERR_JOB_NO_OUTPUT, "no_output", false, 4) /* complete, but there is nothing to fetch */      \
+    X(ERR_JOB_UNKNOWN, "unknown_job", false, 4) /* the Platform does not know the id */
 
 enum err_code {
 #define ERR_ENUM(code, name, retry, status) code,

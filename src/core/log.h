@@ -24,8 +24,14 @@ struct log_field {
     int64_t number;
 };
 
-#define LOG_TEXT(key, text) {(key), (text), 0}
-#define LOG_NUM(key, number) {(key), NULL, (int64_t)(number)}
+#define LOG_TEXT(key, text)                                                                        \
+    {                                                                                              \
+        (key), (text), 0                                                                           \
+    }
+#define LOG_NUM(key, number)                                                                       \
+    {                                                                                              \
+        (key), NULL, (int64_t)(number)                                                             \
+    }
 #define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__, {NULL, NULL, 0}})
 
 /* Before any thread is started. LOG_AUTO: human when `out` is a terminal, JSON otherwise. */
@@ -43,8 +49,8 @@ void log_event(enum log_level level, const struct log_field *fields, const char 
     PRINTF_LIKE(3, 4);
 
 #define log_error(...) log_event(LOG_ERROR, NULL, __VA_ARGS__)
-#define log_warn(...) log_event(LOG_WARN, NULL, __VA_ARGS__)
-#define log_info(...) log_event(LOG_INFO, NULL, __VA_ARGS__)
+#define log_warn(...)  log_event(LOG_WARN, NULL, __VA_ARGS__)
+#define log_info(...)  log_event(LOG_INFO, NULL, __VA_ARGS__)
 #define log_debug(...) (log_enabled(LOG_DEBUG) ? log_event(LOG_DEBUG, NULL, __VA_ARGS__) : (void)0)
 
 #endif

@@ -13,10 +13,10 @@
 
 #include "core/err.h"
 
-void *xcalloc(size_t n, size_t size);        /* zeroed; caller frees */
-void *xrealloc(void *p, size_t size);        /* caller frees */
-char *xstrdup(const char *s);                /* caller frees; NULL gives NULL */
-char *xstrndup(const char *s, size_t n);     /* caller frees */
+void *xcalloc(size_t n, size_t size);                  /* zeroed; caller frees */
+void *xrealloc(void *p, size_t size);                  /* caller frees */
+char *xstrdup(const char *s);                          /* caller frees; NULL gives NULL */
+char *xstrndup(const char *s, size_t n);               /* caller frees */
 char *xprintf(const char *fmt, ...) PRINTF_LIKE(1, 2); /* caller frees */
 
 #endif

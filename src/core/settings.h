@@ -31,8 +31,7 @@
       "where outputs are stored: s3://BUCKET[/PREFIX], file:///DIR or a directory")                \
     X(SET_KEY, "key", TEXT, "TEMPLATE", "EGRESS_KEY", "{job_id}/{filename}", NULL,                 \
       "key of each object: {job_id} {filename} {name} {date} (the job's completion date)")         \
-    X(SET_FORCE, "force", FLAG, NULL, NULL, NULL, NULL,                                            \
-      "store again what is stored already")                                                        \
+    X(SET_FORCE, "force", FLAG, NULL, NULL, NULL, NULL, "store again what is stored already")      \
     X(SET_JSON, "json", FLAG, NULL, NULL, NULL, NULL, "print JSON, one object a line")             \
     X(SET_CONCURRENCY, "concurrency", INT, "N", "EGRESS_CONCURRENCY", "16", "1..512",              \
       "jobs at a time")                                                                            \
@@ -80,7 +79,7 @@ enum setting {
 #define SETTING_ENUM(id, ...) id,
     SETTINGS(SETTING_ENUM)
 #undef SETTING_ENUM
-    SETTINGS_COUNT
+        SETTINGS_COUNT
 };
 
 struct settings {

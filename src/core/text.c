@@ -209,8 +209,8 @@ int text_unbase64(const char *s, size_t len, unsigned char *out)
         unsigned v = 0;
         for (size_t k = 0; k < 4; k++) {
             const char *digit = k >= 4 - pad ? base64_digits
-                                : s[i + k] ? strchr(base64_digits, s[i + k])
-                                           : NULL;
+                                : s[i + k]   ? strchr(base64_digits, s[i + k])
+                                             : NULL;
             if (!digit)
                 return -1;
             v = v << 6 | (unsigned)(digit - base64_digits);

@@ -35,7 +35,8 @@ int text_parse_int(const char *s, int64_t min, int64_t max, int64_t *value);
 void text_hex(const unsigned char *data, size_t len, char *out); /* out: 2 * len + 1 */
 /* Standard base64 with padding; out holds 4 * ((len + 2) / 3) + 1. */
 void text_base64(const unsigned char *data, size_t len, char *out);
-/* Strict (canonical padding, no white space). Bytes written to out (room for 3 * len / 4), or -1. */
+/* Strict (canonical padding, no white space). Bytes written to out (room for 3 * len / 4), or -1.
+ */
 int text_unbase64(const char *s, size_t len, unsigned char *out);
 
 #endif

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "core/buf.h"
@@ -27,12 +26,14 @@ enum {
     /* 512 KiB halves the CPU per byte of bulk data against libcurl's 16 and 64 KiB. */
     BULK_BUFFER = 512 * 1024,
     SMALL_BUFFER = 16 * 1024,
+    RATE_MIN = 64,  /* bytes a second: what drips on below that is a stall as well */
     WHAT_MAX = 160, /* a request as it stands in messages */
 };
 
 static struct {
     struct http_options o;
-    bool proxied; /* by environment: addresses seen on sockets are the proxy's */
+    char *ca_bundle; /* owned; what o.ca_bundle points to */
+    bool proxied;    /* by environment: addresses seen on sockets are the proxy's */
 } config;
 
 struct header {
@@ -41,7 +42,7 @@ struct header {
     bool origin_only;
 };
 
-enum { WANT_START = 1, WANT_RESUME = 2, WANT_CANCEL = 4, WANT_RETRY = 8 };
+enum { WANT_START = 1, WANT_RESUME = 2, WANT_CANCEL = 4, WANT_RETRY = 8, WANT_END = 16 };
 
 struct http_call {
     struct loop *loop;
@@ -67,14 +68,13 @@ struct http_call {
     size_t body_sent;
     bool cross_origin; /* redirected away from the first URL's origin */
     bool in_multi;
-    int attempts;
+    struct retry_state retry;
     int redirects;
 
     /* the answer */
     struct http_response rsp;
-    struct header *answer_headers;
-    size_t n_answer_headers;
-    size_t answer_headers_len;
+    struct answer_headers answer_headers;
+    size_t header_bytes; /* of the answer, its status line included */
     bool headers_done;
     bool delivered; /* bytes went to on_data: not to be repeated */
     size_t skip;    /* bytes that libcurl will hand over once more: on_data took them already */
@@ -83,7 +83,7 @@ struct http_call {
 
     unsigned wants;
     bool task_posted;
-    bool finished; /* on_done was called; only the posted task holds the memory */
+    bool ending; /* on_done runs: nothing can be wanted any more */
     struct loop_task task;
     struct loop_timer retry_timer;
 };
@@ -96,19 +96,28 @@ int http_init(const struct http_options *options, struct err *err)
         return err_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
     /* libcurl, unlike curl, does not look at the variable that OpenSSL's users know. */
     const char *bundle = options->ca_bundle ? options->ca_bundle : getenv("SSL_CERT_FILE");
+    if (bundle && !*bundle)
+        bundle = NULL;
     if (bundle && access(bundle, R_OK) < 0)
         return err_set_errno(err, ERR_CONFIG, errno, "CA bundle %s", bundle);
+    free(config.ca_bundle);
+    config.ca_bundle = xstrdup(bundle);
     config.o = *options;
-    config.o.ca_bundle = xstrdup(bundle);
+    config.o.ca_bundle = config.ca_bundle;
+    config.proxied = false;
     static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
                                         "ALL_PROXY"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        config.proxied |= getenv(names[i]) && *getenv(names[i]);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *proxy = getenv(names[i]);
+        config.proxied |= proxy && *proxy;
+    }
     return 0;
 }
 
 static void want(struct http_call *call, unsigned what)
 {
+    if (call->ending)
+        return;
     call->wants |= what;
     if (!call->task_posted) {
         call->task_posted = true;
@@ -120,49 +129,7 @@ static void want(struct http_call *call, unsigned what)
 
 const char *http_response_header(const struct http_response *rsp, const char *name)
 {
-    for (size_t i = 0; i < rsp->call->n_answer_headers; i++)
-        if (strcasecmp(rsp->call->answer_headers[i].name, name) == 0)
-            return rsp->call->answer_headers[i].value;
-    return NULL;
-}
-
-static void clear_headers(struct http_call *call)
-{
-    for (size_t i = 0; i < call->n_answer_headers; i++) {
-        free(call->answer_headers[i].name);
-        free(call->answer_headers[i].value);
-    }
-    free(call->answer_headers);
-    call->answer_headers = NULL;
-    call->n_answer_headers = call->answer_headers_len = 0;
-}
-
-static void add_answer_header(struct http_call *call, const char *line, size_t len)
-{
-    const char *colon = memchr(line, ':', len);
-    if (!colon || colon == line)
-        return;
-    const char *value = colon + 1, *end = line + len;
-    while (value < end && (*value == ' ' || *value == '\t'))
-        value++;
-    while (end > value && strchr(" \t\r\n", end[-1]))
-        end--;
-    char *name = xstrndup(line, (size_t)(colon - line));
-    for (size_t i = 0; i < call->n_answer_headers; i++) {
-        struct header *h = &call->answer_headers[i];
-        if (strcasecmp(h->name, name) == 0) { /* RFC 9110, 5.3: the same as one joined by commas */
-            char *joined = xprintf("%s, %.*s", h->value, (int)(end - value), value);
-            free(h->value);
-            h->value = joined;
-            free(name);
-            return;
-        }
-    }
-    size_t n = call->n_answer_headers++;
-    call->answer_headers =
-        xrealloc(call->answer_headers, (n + 1) * sizeof(call->answer_headers[0]));
-    call->answer_headers[n] =
-        (struct header){.name = name, .value = xstrndup(value, (size_t)(end - value))};
+    return answer_headers_get(&rsp->call->answer_headers, name);
 }
 
 static bool is_success(const struct http_call *call)
@@ -191,21 +158,21 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
     size_t len = size * n;
     if (call->headers_done) /* trailers */
         return len;
-    call->answer_headers_len += len;
-    if (call->answer_headers_len > HEADERS_MAX_BYTES) {
+    call->header_bytes += len;
+    if (call->header_bytes > HEADERS_MAX_BYTES) {
         err_set(&call->err, ERR_PROTOCOL, "%s %s: the answer's header is over %d KiB", call->method,
                 call->first_url.host, HEADERS_MAX_BYTES / 1024);
         return 0;
     }
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
-        clear_headers(call);
+        answer_headers_release(&call->answer_headers);
         long status = 0;
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         call->rsp.status = (int)status;
     } else if (len <= 2 && (line[0] == '\r' || line[0] == '\n')) {
         return headers_complete(call) < 0 ? 0 : len;
     } else {
-        add_answer_header(call, line, len);
+        answer_headers_add(&call->answer_headers, line, len);
     }
     return len;
 }
@@ -282,16 +249,8 @@ static int on_prereq(void *arg, char *remote_ip, char *local_ip, int remote_port
     (void)remote_port;
     (void)local_port;
     struct http_call *call = arg;
-    if (call->redirects == 0 || config.proxied || url_is_local(&call->first_url))
-        return CURL_PREREQFUNC_OK;
-    struct url seen = {0};
-    const char *brackets = strchr(remote_ip, ':') ? "[]" : "";
-    char *text = xprintf("http://%.1s%s%s/", brackets, remote_ip, brackets + (*brackets ? 1 : 0));
-    struct err ignored = {0};
-    bool local = url_parse(text, &seen, &ignored) < 0 || url_is_local(&seen);
-    url_release(&seen);
-    free(text);
-    if (!local)
+    if (call->redirects == 0 || config.proxied || url_is_local(&call->first_url) ||
+        !redirect_address_is_local(remote_ip))
         return CURL_PREREQFUNC_OK;
     err_set(&call->err, ERR_PROTOCOL, "%s %s: redirected to the local address %s, refused",
             call->method, call->first_url.host, remote_ip);
@@ -302,6 +261,12 @@ static int on_prereq(void *arg, char *remote_ip, char *local_ip, int remote_port
 
 void http_add_header(struct http_call *call, const char *name, const char *value)
 {
+    /* It would be a header of its own, or the body. */
+    if (strpbrk(name, "\r\n") || strpbrk(value, "\r\n")) {
+        err_set(&call->err, ERR_INPUT, "%s %s: header %s: its value has a line break, refused",
+                call->method, call->first_url.host, name);
+        return;
+    }
     char *line = *value ? xprintf("%s: %s", name, value) : xprintf("%s;", name);
     call->list = curl_slist_append(call->list, line);
     free(line);
@@ -352,8 +317,9 @@ static void set_up_easy(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, config.o.user_agent);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)config.o.connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((config.o.stall_timeout_ms + 999) / 1000));
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)RATE_MIN);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                     (long)((config.o.stall_timeout_ms + 999) / 1000));
     if (config.o.ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, config.o.ca_bundle);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -367,12 +333,12 @@ static void set_up_easy(struct http_call *call)
 
 static void reset_answer(struct http_call *call)
 {
-    clear_headers(call);
+    answer_headers_release(&call->answer_headers);
     buf_release(&call->answer_body);
-    call->answer_body =
-        BUF_INIT(call->max_body > ERROR_BODY_MAX ? call->max_body : ERROR_BODY_MAX);
+    call->answer_body = BUF_INIT(call->max_body > ERROR_BODY_MAX ? call->max_body : ERROR_BODY_MAX);
     call->rsp = (struct http_response){.content_length = -1, .body = "", .call = call};
     call->headers_done = false;
+    call->header_bytes = 0;
     call->body_sent = 0;
     call->skip = 0;
     call->curl_error[0] = '\0';
@@ -395,13 +361,18 @@ static void drop_easy(struct http_call *call)
 /* Tells the end and frees the call. err NULL: success. */
 static void finish(struct http_call *call, const struct err *err)
 {
+    if (call->task_posted) { /* the task comes first: nothing of the call outlives on_done */
+        call->err = err ? *err : (struct err){0};
+        call->wants |= WANT_END;
+        return;
+    }
+    call->ending = true;
+    drop_easy(call);
     call->rsp.url = call->url;
     call->rsp.body = buf_str(&call->answer_body);
     call->rsp.body_len = call->answer_body.len;
-    bool answered = call->headers_done;
-    call->events.on_done(call->arg, answered ? &call->rsp : NULL, err);
-    drop_easy(call);
-    clear_headers(call);
+    call->events.on_done(call->arg, call->headers_done ? &call->rsp : NULL, err);
+    answer_headers_release(&call->answer_headers);
     buf_release(&call->answer_body);
     for (size_t i = 0; i < call->n_headers; i++) {
         free(call->headers[i].name);
@@ -409,9 +380,7 @@ static void finish(struct http_call *call, const struct err *err)
     }
     url_release(&call->first_url);
     free(call->url);
-    call->finished = true;
-    if (!call->task_posted)
-        free(call);
+    free(call);
 }
 
 static void start_attempt(struct http_call *call)
@@ -431,8 +400,13 @@ static void start_attempt(struct http_call *call)
         finish(call, &err);
         return;
     }
+    if (call->err.code != ERR_NONE) { /* of http_add_header() */
+        err = call->err;
+        finish(call, &err);
+        return;
+    }
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->list);
-    call->attempts++;
+    call->retry.attempts++;
     CURLMcode code = curl_multi_add_handle(loop_multi(call->loop), call->easy);
     CHECK(code == CURLM_OK);
     call->in_multi = true;
@@ -440,53 +414,27 @@ static void start_attempt(struct http_call *call)
 
 /* ---- redirects ---- */
 
-/* The absolute URL that a Location means, or NULL. Caller frees. */
-static char *resolve(const char *base, const char *location)
-{
-    CURLU *u = curl_url();
-    char *text = NULL, *copy = NULL;
-    if (u && curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK &&
-        curl_url_set(u, CURLUPART_URL, location, CURLU_URLENCODE | CURLU_PATH_AS_IS) == CURLUE_OK &&
-        curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK)
-        copy = xstrdup(text);
-    curl_free(text);
-    curl_url_cleanup(u);
-    return copy;
-}
-
 /* Sets the call up for the redirect's target, or says why not. */
 static int follow(struct http_call *call, struct err *err)
 {
-    const char *from = call->first_url.host;
     const char *location = http_response_header(&call->rsp, "Location");
+    char *target = NULL;
+    bool same_origin = false;
     if (!location)
-        return err_set(err, ERR_PROTOCOL, "%s %s: answered %d without a Location", call->method, from,
-                       call->rsp.status);
-    if (call->redirects >= REDIRECTS_MAX)
-        return err_set(err, ERR_PROTOCOL, "%s %s: redirected more than %d times", call->method, from,
-                       REDIRECTS_MAX);
-    struct url target = {0};
-    char *text = resolve(call->url, location);
-    struct err why = {0};
-    if (!text || url_parse(text, &target, &why) < 0)
-        err_set(err, ERR_PROTOCOL, "%s %s: redirected to what is no http(s) URL", call->method, from);
-    else if (strncmp(call->url, "https:", 6) == 0 && strcmp(target.scheme, "https") != 0)
-        err_set(err, ERR_PROTOCOL, "%s %s: redirected from https to http (%s), refused",
-                call->method, from, target.host);
-    else if (url_is_local(&target) && !url_is_local(&call->first_url))
-        err_set(err, ERR_PROTOCOL, "%s %s: redirected to the local address %s, refused",
-                call->method, from, target.host);
-    if (err->code == ERR_NONE) {
-        call->redirects++;
-        call->cross_origin |= !url_same_origin(&call->first_url, &target);
-        free(call->url);
-        call->url = text;
-        text = NULL;
+        err_set(err, ERR_PROTOCOL, "answered %d without a Location", call->rsp.status);
+    else if (call->redirects >= REDIRECTS_MAX)
+        err_set(err, ERR_PROTOCOL, "redirected more than %d times", REDIRECTS_MAX);
+    else
+        target = redirect_target(call->url, &call->first_url, location, &same_origin, err);
+    if (!target) {
+        err_prefix(err, "%s %s", call->method, call->first_url.host);
+        return -1;
     }
-    url_release(&target);
-    free(text);
-    return err->code == ERR_NONE ? 0 : -1;
+    call->redirects++;
+    call->cross_origin |= !same_origin;
+    free(call->url);
+    call->url = target;
+    return 0;
 }
 
 /* ---- the end of an attempt ---- */
@@ -519,6 +467,12 @@ static struct err judge(struct http_call *call, CURLcode code)
     return err;
 }
 
+static bool may_follow(const struct http_call *call)
+{
+    return (call->flags & HTTP_FOLLOW) &&
+           (strcmp(call->method, "GET") == 0 || strcmp(call->method, "HEAD") == 0);
+}
+
 static void retry_due(void *arg)
 {
     want(arg, WANT_RETRY);
@@ -533,9 +487,10 @@ void http_easy_done(CURL *easy, CURLcode code)
         return; /* its task is posted and ends it */
     struct err err = judge(call, code);
     if (err.code == ERR_HTTP && err.http_status >= 301 && err.http_status <= 308 &&
-        err.http_status != 304 && (call->flags & HTTP_FOLLOW)) {
+        err.http_status != 304 && may_follow(call)) {
         memset(&err, 0, sizeof(err));
         if (follow(call, &err) == 0) {
+            call->retry.attempts--; /* a step of the way is not a retry */
             start_attempt(call);
             return;
         }
@@ -543,11 +498,10 @@ void http_easy_done(CURL *easy, CURLcode code)
     struct retry_budget *budget = loop_retry_budget(call->loop);
     int64_t delay_ms;
     if (err.code == ERR_NONE) {
-        retry_succeeded(budget, call->attempts - call->redirects);
+        retry_succeeded(budget, &call->retry);
         finish(call, NULL);
-    } else if (!call->delivered && !(call->flags & HTTP_NO_RETRY) &&
-               retry_wanted(budget, &err, call->attempts - call->redirects, config.o.max_attempts,
-                            &delay_ms)) {
+    } else if (!call->delivered && !(call->flags & HTTP_NO_RETRY) && call->err.code == ERR_NONE &&
+               retry_wanted(budget, &call->retry, &err, config.o.max_attempts, &delay_ms)) {
         log_debug("%s; again in %lld ms", err.msg, (long long)delay_ms);
         loop_timer_start(call->loop, &call->retry_timer, delay_ms, retry_due, call);
     } else {
@@ -563,20 +517,15 @@ static void run_wants(void *arg)
     unsigned wants = call->wants;
     call->wants = 0;
     call->task_posted = false;
-    if (call->finished) {
-        free(call);
-    } else if (wants & WANT_CANCEL) {
-        struct err err = {0};
+    struct err err = call->err;
+    if (wants & WANT_CANCEL) {
         err_set(&err, ERR_CANCELLED, "cancelled");
         loop_timer_stop(call->loop, &call->retry_timer);
         finish(call, &err);
+    } else if ((wants & WANT_END) || ((wants & WANT_START) && err.code != ERR_NONE)) {
+        finish(call, err.code == ERR_NONE ? NULL : &err);
     } else if (wants & (WANT_START | WANT_RETRY)) {
-        if (call->err.code != ERR_NONE) { /* found by http_start() */
-            struct err err = call->err;
-            finish(call, &err);
-        } else {
-            start_attempt(call);
-        }
+        start_attempt(call);
     } else if ((wants & WANT_RESUME) && call->in_multi) {
         curl_easy_pause(call->easy, CURLPAUSE_CONT);
     }

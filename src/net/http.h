@@ -2,9 +2,10 @@
  *
  * http: one HTTP exchange as a start and exactly one completion, on a loop.
  *
- * What it takes care of: connection reuse, TLS (always verified), proxies by environment, time-outs,
- * redirects (bounded; see below), retries of what can be sent again, caps on headers and bodies.
- * What it does not know: S3, the Platform, signatures (a `prepare` hook adds those to each attempt).
+ * What it takes care of: connection reuse, TLS (always verified), proxies by environment,
+ * time-outs, redirects (bounded; see below), retries of what can be sent again, caps on headers and
+ * bodies. What it does not know: S3, the Platform, signatures (a `prepare` hook adds those to each
+ * attempt).
  *
  * Redirects are followed for GET and HEAD only when HTTP_FOLLOW is set: 5 at most, none from https
  * to http, none to a loopback or link-local address unless the first URL was one; headers marked
@@ -29,7 +30,7 @@ struct http_call; /* one exchange in progress; gone when on_done returns */
 
 enum http_flags {
     HTTP_FOLLOW = 1 << 0,   /* follow redirects */
-    HTTP_NO_RETRY = 1 << 1, /* one attempt only */
+    HTTP_NO_RETRY = 1 << 1, /* one attempt only; a kept-alive connection found dead is none */
 };
 
 struct http_header {
@@ -41,8 +42,8 @@ struct http_header {
 enum { HTTP_HEADERS_MAX = 32 };
 
 struct http_request {
-    const char *method;               /* borrowed: a literal */
-    const char *url;                  /* copied */
+    const char *method;                /* borrowed: a literal */
+    const char *url;                   /* copied */
     const struct http_header *headers; /* copied; n_headers of them, at most HTTP_HEADERS_MAX */
     size_t n_headers;
     const void *body; /* borrowed until on_done; NULL with has_body sends Content-Length: 0 */
@@ -58,7 +59,7 @@ struct http_response {
     int64_t content_length; /* -1: not given */
     const char *body;       /* collected body, NUL-terminated; "" when on_data took it */
     size_t body_len;
-    const char *url;        /* the last URL, after redirects */
+    const char *url; /* the last URL, after redirects */
     const struct http_call *call;
 };
 
@@ -83,7 +84,8 @@ struct http_events {
     void (*on_done)(void *arg, const struct http_response *rsp, const struct err *err);
 };
 
-/* Starts an exchange. `events` is copied. Never fails at once: whatever is wrong comes to on_done. */
+/* Starts an exchange. `events` is copied. Never fails at once: whatever is wrong comes to on_done.
+ */
 struct http_call *http_start(struct loop *loop, const struct http_request *rq,
                              const struct http_events *events, void *arg);
 
@@ -101,8 +103,8 @@ struct http_options {
     int64_t connect_timeout_ms;
     int64_t stall_timeout_ms; /* no byte in either direction for so long ends the attempt */
     int max_attempts;         /* of one request, the first included */
-    const char *ca_bundle;    /* NULL: the system's */
-    const char *user_agent;
+    const char *ca_bundle;    /* a file; copied. NULL or "": SSL_CERT_FILE's, or the system's */
+    const char *user_agent;   /* borrowed: a literal */
 };
 int http_init(const struct http_options *options, struct err *err);
 

@@ -2,6 +2,8 @@
  *
  * net_error: libcurl's results in our codes and words.
  */
+#include <string.h>
+
 #include "net/net_private.h"
 
 static enum err_code code_of(CURLcode code)
@@ -11,7 +13,6 @@ static enum err_code code_of(CURLcode code)
         return ERR_TIMEOUT;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_COULDNT_RESOLVE_PROXY:
         return ERR_CONFIG;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
@@ -26,8 +27,15 @@ static enum err_code code_of(CURLcode code)
 
 void net_error_from_curl(struct err *err, CURLcode code, const char *what, const char *detail)
 {
-    const char *text = *detail ? detail : curl_easy_strerror(code);
+    /* libcurl quotes a proxy's URL that it does not understand, password and all. */
+    bool has_url = strchr(detail, '@') || strstr(detail, "://");
+    const char *text = *detail && !has_url ? detail : curl_easy_strerror(code);
     switch (code) {
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        err_set(err, ERR_CONFIG,
+                "%s: %s; the proxy is the one that http_proxy, https_proxy or all_proxy names",
+                what, text);
+        break;
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING:
         err_set(err, ERR_NETWORK, "%s: the answer broke off (%s)", what, text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * net_private: what loop.c, http.c and retry.c share, and nobody else sees.
+ * net_private: what the files of this room share, and nobody else sees.
  */
 #ifndef EGRESS_NET_NET_PRIVATE_H
 #define EGRESS_NET_NET_PRIVATE_H
@@ -9,6 +9,7 @@
 
 #include "net/http.h"
 #include "net/loop.h"
+#include "net/url.h"
 
 CURLM *loop_multi(struct loop *loop);
 struct retry_budget *loop_retry_budget(struct loop *loop);
@@ -26,13 +27,42 @@ struct retry_budget {
 };
 enum { RETRY_BUDGET_MAX = 500 };
 
-/* Whether an attempt that ended so may be made again; fills how long to wait. Takes tokens.
- * attempt: of those made so far, 1 at least. */
-bool retry_wanted(struct retry_budget *budget, const struct err *err, int attempt, int max_attempts,
-                  int64_t *delay_ms);
-void retry_succeeded(struct retry_budget *budget, int attempt);
+/* What one request has had of it. */
+struct retry_state {
+    int attempts;  /* made so far */
+    int last_cost; /* tokens that its latest retry took; 0: there was none */
+};
 
-/* Seconds or an HTTP date -> ms from now; 0 when it is neither or in the past. */
+/* Whether an attempt that ended so may be made again; fills how long to wait. Takes tokens. */
+bool retry_wanted(struct retry_budget *budget, struct retry_state *state, const struct err *err,
+                  int max_attempts, int64_t *delay_ms);
+/* The request succeeded: gives back what its latest retry took, or one token. */
+void retry_succeeded(struct retry_budget *budget, const struct retry_state *state);
+
+/* Seconds or an HTTP date -> ms from now, at most 1e9; 0 when it is neither or in the past. */
 int retry_after_ms(const char *value);
+
+struct answer_headers {
+    struct answer_header {
+        char *name;
+        char *value;
+    } * all; /* owned */
+    size_t n;
+};
+
+/* One line as it came. A name that is there already gets the value joined by a comma; what is no
+ * header field is left out. The caller bounds the sum of all lines. */
+void answer_headers_add(struct answer_headers *headers, const char *line, size_t len);
+const char *answer_headers_get(const struct answer_headers *headers,
+                               const char *name); /* or NULL */
+void answer_headers_release(struct answer_headers *headers);
+
+/* The absolute URL that a Location in an answer from `current` leads to (caller frees), and whether
+ * it is of the first URL's origin. NULL: http.h's rules forbid it. */
+char *redirect_target(const char *current, const struct url *first, const char *location,
+                      bool *same_origin, struct err *err);
+
+/* Of an address as a socket has it; what cannot be read counts as local. */
+bool redirect_address_is_local(const char *ip);
 
 #endif

@@ -29,19 +29,20 @@ static int64_t jitter(int64_t bound_ms)
     return (int64_t)(random_u64() % (uint64_t)(bound_ms + 1));
 }
 
-bool retry_wanted(struct retry_budget *budget, const struct err *err, int attempt, int max_attempts,
-                  int64_t *delay_ms)
+bool retry_wanted(struct retry_budget *budget, struct retry_state *state, const struct err *err,
+                  int max_attempts, int64_t *delay_ms)
 {
     bool transient = err->code == ERR_NETWORK || err->code == ERR_TIMEOUT ||
                      (err->code == ERR_HTTP && err_is_retryable(err) && err->http_status != 501);
-    if (!transient || attempt >= max_attempts || err->retry_after_ms > RETRY_AFTER_MAX_MS)
+    if (!transient || state->attempts >= max_attempts || err->retry_after_ms > RETRY_AFTER_MAX_MS)
         return false;
     int cost = is_throttle(err) ? COST_THROTTLED : COST_TRANSIENT;
     if (budget->tokens < cost)
         return false;
     budget->tokens -= cost;
+    state->last_cost = cost;
     int64_t bound = is_throttle(err) ? BASE_THROTTLED_MS : BASE_TRANSIENT_MS;
-    for (int i = 1; i < attempt && bound < DELAY_MAX_MS; i++)
+    for (int i = 1; i < state->attempts && bound < DELAY_MAX_MS; i++)
         bound *= 2;
     *delay_ms = jitter(bound < DELAY_MAX_MS ? bound : DELAY_MAX_MS);
     if (*delay_ms < err->retry_after_ms)
@@ -49,20 +50,22 @@ bool retry_wanted(struct retry_budget *budget, const struct err *err, int attemp
     return true;
 }
 
-void retry_succeeded(struct retry_budget *budget, int attempt)
+void retry_succeeded(struct retry_budget *budget, const struct retry_state *state)
 {
-    budget->tokens += attempt > 1 ? COST_TRANSIENT : 1;
+    budget->tokens += state->last_cost ? state->last_cost : 1;
     if (budget->tokens > RETRY_BUDGET_MAX)
         budget->tokens = RETRY_BUDGET_MAX;
 }
 
 int retry_after_ms(const char *value)
 {
+    const int64_t max_ms = 1000 * 1000 * 1000;
     int64_t n;
-    if (text_parse_int(value, 0, 1000 * 1000, &n) == 0)
-        return (int)(n * 1000);
-    if (date_parse_http(value, &n) < 0)
+    if (text_parse_int(value, 0, INT64_MAX / 1000, &n) == 0)
+        n *= 1000;
+    else if (date_parse_http(value, &n) == 0)
+        n -= clock_wall_ms();
+    else
         return 0;
-    n -= clock_wall_ms();
-    return n <= 0 ? 0 : n > 1000 * 1000 * 1000 ? 1000 * 1000 * 1000 : (int)n;
+    return (int)(n <= 0 ? 0 : n > max_ms ? max_ms : n);
 }

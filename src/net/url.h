@@ -19,12 +19,12 @@ void url_encode(struct buf *out, const char *s, size_t len, bool keep_slash);
 int url_decode(struct buf *out, const char *s, size_t len);
 
 struct url {
-    char scheme[8];     /* "http" or "https" */
-    char host[256];     /* lower case; an IPv6 address in its brackets */
-    unsigned port;      /* never 0: the scheme's default is filled in */
+    char scheme[8]; /* "http" or "https" */
+    char host[256]; /* lower case; an IPv6 address in its brackets */
+    unsigned port;  /* never 0: the scheme's default is filled in */
     bool default_port;
-    char *path;         /* owned; as written, "/" at least */
-    char *query;        /* owned; as written, without '?'; NULL when there is none */
+    char *path;  /* owned; as written, "/" at least */
+    char *query; /* owned; as written, without '?'; NULL when there is none */
 };
 
 /* http and https only; user info and fragments are refused. 0 or -1 (ERR_INPUT, names the text). */

@@ -33,11 +33,14 @@ struct describe {
     source_done_fn *done;
     void *arg;
     bool alone; /* not in a batch: one has left it open */
+    bool cancelled;
     struct err err;
 };
 
 struct lookup {
     struct voxel51 *v;
+    struct lookup *next;
+    struct http_call *http;
     struct describe *asked[BATCH_MAX]; /* owned */
     size_t n;
     struct buf body;
@@ -109,6 +112,14 @@ static bool is_job_id(const char *id)
     return len >= 1 && len <= JOB_ID_MAX && *id != '_' && *id != '-' && strspn(id, chars) == len;
 }
 
+static void post_pump(struct voxel51 *v)
+{
+    if (v->posted)
+        return;
+    v->posted = true;
+    loop_post(v->loop, &v->task, pump_task, v);
+}
+
 static void describe(struct source *source, const char *job_id, struct source_job *job,
                      source_done_fn *done, void *arg)
 {
@@ -125,10 +136,13 @@ static void describe(struct source *source, const char *job_id, struct source_jo
                 job_id, JOB_ID_MAX);
     }
     enqueue(v, d);
-    if (!v->posted) { /* from the loop, so that all describes of one turn go together */
-        v->posted = true;
-        loop_post(v->loop, &v->task, pump_task, v);
-    }
+    post_pump(v); /* from the loop, so that all describes of one turn go together */
+}
+
+static void set_cancelled(struct describe *d)
+{
+    d->cancelled = true;
+    err_set(&d->err, ERR_CANCELLED, "cancelled");
 }
 
 /* The source may be freed by the caller as soon as its last describe is told. */
@@ -175,7 +189,8 @@ static void send_batch(struct lookup *lookup)
         .has_body = true,
         .max_body = BATCH_MAX_BYTES,
     };
-    http_start(v->loop, &rq, &(struct http_events){.on_done = on_batch_done}, lookup);
+    lookup->http =
+        http_start(v->loop, &rq, &(struct http_events){.on_done = on_batch_done}, lookup);
     free(url);
 }
 
@@ -192,7 +207,7 @@ static void send_get(struct lookup *lookup)
         .max_body = DETAILS_MAX_BYTES,
         .flags = HTTP_FOLLOW,
     };
-    http_start(v->loop, &rq, &(struct http_events){.on_done = on_get_done}, lookup);
+    lookup->http = http_start(v->loop, &rq, &(struct http_events){.on_done = on_get_done}, lookup);
     free(url);
 }
 
@@ -204,30 +219,40 @@ static void start_lookup(struct voxel51 *v)
     do
         lookup->asked[lookup->n++] = dequeue(v);
     while (!v->no_batch && !lookup->asked[0]->alone && lookup->n < BATCH_MAX && v->queue &&
-           !v->queue->alone && v->queue->err.code == ERR_NONE);
+           !v->queue->alone);
     v->n_lookups++;
+    lookup->next = v->lookups;
+    v->lookups = lookup;
     if (lookup->n == 1)
         send_get(lookup);
     else
         send_batch(lookup);
 }
 
-static void pump(struct voxel51 *v)
+/* Takes what needs no request any more out of the queue. */
+static struct describe *take_refused(struct voxel51 *v)
 {
-    struct describe *refused = NULL;
-    while (v->queue) {
-        if (v->queue->err.code != ERR_NONE) {
-            struct describe *d = dequeue(v);
+    struct describe *refused = NULL, *d;
+    struct describe **at = &v->queue;
+    while ((d = *at)) {
+        if (d->err.code == ERR_NONE) {
+            at = &d->next;
+        } else {
+            *at = d->next;
             d->next = refused;
             refused = d;
-            continue;
         }
-        if (v->n_lookups >= (v->no_batch || v->queue->alone ? GETS_MAX : 1))
-            break;
-        start_lookup(v);
     }
-    while (refused) {
-        struct describe *d = refused;
+    v->queue_end = at;
+    return refused;
+}
+
+static void pump(struct voxel51 *v)
+{
+    struct describe *refused = take_refused(v), *d;
+    while (v->queue && v->n_lookups < (v->no_batch || v->queue->alone ? GETS_MAX : 1))
+        start_lookup(v);
+    while ((d = refused)) {
         refused = d->next;
         tell(d);
     }
@@ -244,9 +269,15 @@ static void pump_task(void *arg)
 static void finish_lookup(struct lookup *lookup, const bool *open)
 {
     struct voxel51 *v = lookup->v;
+    struct lookup **at = &v->lookups;
+    while (*at != lookup)
+        at = &(*at)->next;
+    *at = lookup->next;
     size_t n = 0;
     for (size_t i = 0; i < lookup->n; i++) {
-        if (open && open[i]) {
+        if (open && open[i] && lookup->asked[i]->cancelled)
+            set_cancelled(lookup->asked[i]);
+        if (open && open[i] && !lookup->asked[i]->cancelled) {
             lookup->asked[i]->alone = true;
             enqueue(v, lookup->asked[i]);
         } else {
@@ -354,6 +385,36 @@ static void on_batch_done(void *arg, const struct http_response *rsp, const stru
     finish_lookup(lookup, open);
 }
 
+/* ---- cancelling ---- */
+
+/* A request ends once nobody waits for any of its answers. */
+static void cancel_in_lookup(struct lookup *lookup, const struct source_job *job)
+{
+    size_t waiting = 0;
+    bool found = false;
+    for (size_t i = 0; i < lookup->n; i++) {
+        struct describe *d = lookup->asked[i];
+        if (d->job == job)
+            found = d->cancelled = true;
+        waiting += !d->cancelled;
+    }
+    if (found && waiting == 0)
+        http_cancel(lookup->http);
+}
+
+static void describe_cancel(struct source *source, const struct source_job *job)
+{
+    struct voxel51 *v = (struct voxel51 *)source;
+    for (struct describe *d = v->queue; d; d = d->next) {
+        if (d->job == job) {
+            set_cancelled(d);
+            post_pump(v);
+        }
+    }
+    for (struct lookup *lookup = v->lookups; lookup; lookup = lookup->next)
+        cancel_in_lookup(lookup, job);
+}
+
 /* ---- making one ---- */
 
 static void voxel51_free(struct source *source)
@@ -371,6 +432,7 @@ static void voxel51_free(struct source *source)
 static const struct source_ops ops = {
     .name = "voxel51",
     .describe = describe,
+    .describe_cancel = describe_cancel,
     .open = voxel51_open,
     .resume = voxel51_resume,
     .cancel = voxel51_cancel,

@@ -180,7 +180,8 @@ static void fetch(struct source_stream *s, const char *url)
         .method = "GET",
         .url = url,
         .headers = headers,
-        .flags = HTTP_FOLLOW,
+        /* To go on after a break is tried again by whoever asked, who knows how often it broke. */
+        .flags = HTTP_FOLLOW | (s->offset > 0 ? HTTP_NO_RETRY : 0),
     };
     headers[rq.n_headers++] = (struct http_header){"Accept-Encoding", "identity", false};
     s->at_signed_url = s->by_signed_url;

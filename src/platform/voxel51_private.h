@@ -12,6 +12,7 @@
 #include "platform/voxel51.h"
 
 struct describe;
+struct lookup;
 
 struct voxel51 {
     struct source source; /* first: the seam hands out pointers to it */
@@ -26,8 +27,9 @@ struct voxel51 {
     struct describe *queue, **queue_end;
     bool posted; /* the task that looks at the queue is */
     struct loop_task task;
-    size_t n_lookups; /* requests under way */
-    bool no_batch;    /* the Platform does not know the route */
+    struct lookup *lookups; /* requests under way, n_lookups of them */
+    size_t n_lookups;
+    bool no_batch; /* the Platform does not know the route */
 };
 
 /* "BASE/jobs/ID" and what follows it. Caller frees. */

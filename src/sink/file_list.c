@@ -86,10 +86,19 @@ static int start(struct file_list *list, struct err *err)
     int fd = file_parent_open(list->root, list->path, false, &why);
     if (fd >= 0)
         return push(list, fd, list->folder_len, err);
-    if (why.code == ERR_NOT_FOUND)
-        return 0;
-    *err = why;
-    return -1;
+    if (why.code != ERR_NOT_FOUND) {
+        *err = why;
+        return -1;
+    }
+    /* A folder without keys is empty; a destination that is not there is a mistake. */
+    fd = file_root_open(list->root, false, err);
+    if (fd < 0) {
+        if (err->code == ERR_NOT_FOUND)
+            err->code = ERR_DESTINATION;
+        return -1;
+    }
+    close(fd);
+    return 0;
 }
 
 /* Puts the entry's key into `path`; false when nothing that was asked for can begin with it. */

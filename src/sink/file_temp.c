@@ -19,6 +19,7 @@
 
 #include "core/mem.h"
 #include "core/text.h"
+#include "sink/file_identity.h"
 #include "sink/file_path.h"
 
 enum {
@@ -344,6 +345,7 @@ int file_temp_publish(const char *root, struct file_temp *temp, const struct sin
                       const atomic_bool *cancelled, char etag[FILE_ETAG_SIZE], struct err *err)
 {
     struct stat st;
+    file_identity_write(temp->fd, &object->identity);
     if (fsync(temp->fd) < 0)
         return write_failed(err, errno, temp->fd, root,
                             fstat(temp->fd, &st) == 0 ? (uint64_t)st.st_size : 0);

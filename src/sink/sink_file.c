@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "sink/file_identity.h"
 #include "sink/file_list.h"
 #include "sink/file_path.h"
 #include "sink/file_temp.h"
@@ -171,9 +172,9 @@ static void cancel(struct sink_op *op)
 
 /* ---- looking, reading, listing ---- */
 
-static int not_a_file(struct sink_op *op)
+static int not_a_file(const struct sink_op *op, struct err *err)
 {
-    return err_set(&op->err, ERR_CONFLICT,
+    return err_set(err, ERR_CONFLICT,
                    "\"%.160s\" in %.200s is a directory, a symbolic link or a device, not a file; "
                    "move it away or choose another --key",
                    op->key, op->sink->root);
@@ -195,6 +196,30 @@ static int look(struct sink_op *op, const char *key, struct stat *st)
                   : 0;
 }
 
+static int open_key(struct sink_op *op, struct err *err)
+{
+    struct stat st;
+    const char *root = op->sink->root;
+    if (file_key_check(root, op->key, err) < 0)
+        return -1;
+    int parent = file_parent_open(root, op->key, false, err);
+    if (parent < 0)
+        return -1;
+    int fd = openat(parent, file_key_name(op->key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int failed = errno;
+    close(parent);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    if (fd >= 0 || failed == ELOOP) {
+        if (fd >= 0)
+            close(fd);
+        return not_a_file(op, err);
+    }
+    if (failed == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "\"%.160s\" is not in %.300s", op->key, root);
+    return file_fail(err, failed, "cannot open \"%.160s\" in %.200s", op->key, root);
+}
+
 static bool work_stat(struct sink_op *op)
 {
     struct stat st;
@@ -204,41 +229,27 @@ static bool work_stat(struct sink_op *op)
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
-        not_a_file(op);
+        not_a_file(op, &op->err);
         return false;
     }
     op->stat.exists = true;
     op->stat.size = (uint64_t)st.st_size;
     op->stat.modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     file_etag(&st, op->stat.etag);
+    struct err unreadable = {0};
+    int fd = open_key(op, &unreadable); /* then whose it is, is not known */
+    if (fd >= 0) {
+        file_identity_read(fd, op->stat.source, sizeof(op->stat.source), op->stat.job,
+                           sizeof(op->stat.job));
+        close(fd);
+    }
     return false;
-}
-
-static int open_key(struct sink_op *op)
-{
-    struct stat st;
-    const char *root = op->sink->root;
-    if (file_key_check(root, op->key, &op->err) < 0)
-        return -1;
-    int parent = file_parent_open(root, op->key, false, &op->err);
-    if (parent < 0)
-        return -1;
-    op->fd = openat(parent, file_key_name(op->key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    int failed = errno;
-    close(parent);
-    if (op->fd >= 0)
-        return fstat(op->fd, &st) == 0 && S_ISREG(st.st_mode) ? 0 : not_a_file(op);
-    if (failed == ELOOP)
-        return not_a_file(op);
-    if (failed == ENOENT)
-        return err_set(&op->err, ERR_NOT_FOUND, "\"%.160s\" is not in %.300s", op->key, root);
-    return file_fail(&op->err, failed, "cannot open \"%.160s\" in %.200s", op->key, root);
 }
 
 static bool work_read(struct sink_op *op)
 {
     ssize_t n;
-    if (op->fd < 0 && open_key(op) < 0)
+    if (op->fd < 0 && (op->fd = open_key(op, &op->err)) < 0)
         return false;
     if (!op->block)
         op->block = xcalloc(1, READ_BLOCK);

@@ -19,7 +19,8 @@ enum {
     RESTARTS_MAX = 3,
     REOPEN_DELAY_MS = 200,
     REOPEN_DELAY_MAX_MS = 5000,
-    VALIDATOR_MAX = 512, /* bytes */
+    RETRY_AFTER_MAX_MS = 60 * 1000, /* a longer one is the job's business (queue) */
+    VALIDATOR_MAX = 512,            /* bytes */
 };
 
 static void wind_down(struct copy *c);
@@ -60,6 +61,11 @@ static void fail_with(struct copy *c, enum err_code code, const char *msg)
 
 /* ---- the source ---- */
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 static int on_open_again(struct copy *c, const struct source_meta *meta, struct err *err)
 {
     if (meta->offset != c->received) {
@@ -67,6 +73,15 @@ static int on_open_again(struct copy *c, const struct source_meta *meta, struct 
         return err_set(err, ERR_NETWORK, "the source could not go on from byte %llu",
                        (unsigned long long)c->received);
     }
+    /* Where no byte was had yet, all that was said of it may be another's too. */
+    c->changed = !same_text(meta->validator, c->validator) ||
+                 (c->received == 0 &&
+                  (meta->size != c->size || !same_text(meta->content_type, c->content_type) ||
+                   !same_text(meta->content_encoding, c->content_encoding)));
+    if (c->changed)
+        return err_set(err, ERR_NETWORK, "the output has changed since it was begun");
+    if (c->received == 0)
+        return digest_start(&c->digest, meta, err);
     if (c->size >= 0 && meta->size >= 0 && meta->size != c->size)
         return err_set(err, ERR_INTEGRITY, "the output had %lld bytes, now it has %lld",
                        (long long)c->size, (long long)meta->size);
@@ -147,7 +162,8 @@ static void on_broken(struct copy *c, const struct err *err)
 {
     bool worth_it = err_is_retryable(err);
     c->stalls = c->received > c->opened_at ? 0 : c->stalls + 1;
-    if (!worth_it || !c->opened || c->stalls >= STALLS_MAX || ++c->reopens > REOPENS_MAX) {
+    if (!worth_it || !c->opened || c->stalls >= STALLS_MAX || ++c->reopens > REOPENS_MAX ||
+        err->retry_after_ms > RETRY_AFTER_MAX_MS) {
         copy_fail(c, err);
     } else if (c->changed || (c->received > 0 && (!c->validator || !c->ranges))) {
         start_over(c, err);
@@ -510,6 +526,11 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
     return c;
 }
 
+static void cancel_due(void *arg)
+{
+    wind_down(arg);
+}
+
 void copy_cancel(struct copy *c)
 {
     if (c->state == COPY_ABORT) { /* a restart would otherwise follow */
@@ -517,7 +538,9 @@ void copy_cancel(struct copy *c)
             err_set(&c->err, ERR_CANCELLED, "cancelled");
     } else if (c->state != COPY_PUBLISH) {
         /* What is being published is there or not a moment later: it is not torn. */
-        fail_with(c, ERR_CANCELLED, "cancelled");
+        err_set(&c->err, ERR_CANCELLED, "cancelled");
+        set_state(c, COPY_ABORT);
+        loop_timer_start(c->rq.loop, &c->timer, 0, cancel_due, c); /* completes from the loop */
     }
 }
 

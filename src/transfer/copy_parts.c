@@ -159,6 +159,14 @@ static struct part *idle_part(struct copy *c)
     return NULL;
 }
 
+static unsigned idle_parts(const struct copy *c)
+{
+    unsigned n = 0;
+    for (const struct part *p = c->parts; p; p = p->next)
+        n += !p->op && p != c->filling;
+    return n;
+}
+
 static bool next_buffer(struct copy *c)
 {
     uint64_t offset, len;
@@ -237,9 +245,11 @@ static void on_part_stored(void *arg, const struct err *err)
         err_prefix(&why, "part %u", p->number);
         copy_fail(c, &why);
     }
-    /* One buffer is enough to go on with; the others are for speed. */
+    /* One buffer is enough to go on with. The others are for speed: two may lie idle (memory that
+     * is given back and had anew costs page faults), more would be kept from others by a source
+     * that stalls. */
     bool spare = c->parts->next || c->ended;
-    if (spare && (c->ended || part_pool_is_wanted(c->rq.pool)))
+    if (spare && (c->ended || idle_parts(c) > 2 || part_pool_is_wanted(c->rq.pool)))
         free_part(c, p);
     copy_go_on(c);
 }

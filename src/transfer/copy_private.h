@@ -25,7 +25,7 @@ enum copy_state {
 
 struct part {
     struct copy *copy;
-    char *data;    /* owned; cap bytes, counted in the pool */
+    char *data; /* owned; cap bytes, counted in the pool */
     uint64_t cap;
     uint64_t want; /* bytes that make it full; at most cap */
     uint64_t len;  /* bytes in it */
@@ -47,7 +47,7 @@ struct copy {
     struct source_stream *stream; /* while one is open */
     bool opened;                  /* on_open has come, for the bytes now being gathered */
     bool paused;
-    bool ended; /* all bytes have arrived and agreed with what the source said of them */
+    bool ended;   /* all bytes have arrived and agreed with what the source said of them */
     bool changed; /* the source no longer has what it began to give */
     uint64_t received;
     uint64_t opened_at; /* received when the stream now open was opened */

@@ -17,8 +17,8 @@ static int take(char **to, const char *text, size_t bytes, const char *name, str
     if (!text)
         return 0;
     if (len > 4 * sizeof(raw) / 3 || text_unbase64(text, len, raw) != (int)bytes)
-        return err_set(err, ERR_PROTOCOL, "the source sent a %s that is no base64 of %zu bytes", name,
-                       bytes);
+        return err_set(err, ERR_PROTOCOL, "the source sent a %s that is no base64 of %zu bytes",
+                       name, bytes);
     *to = xstrdup(text);
     return 0;
 }

@@ -19,7 +19,7 @@
 #include "transfer/source.h"
 
 struct digest {
-    uint32_t crc32c; /* of the parts so far */
+    uint32_t crc32c;                            /* of the parts so far */
     char *want_crc32c, *want_md5, *want_sha256; /* owned; base64 as the source sent them, or NULL */
     void *md5, *sha256;                         /* owned contexts, only when wanted */
 };

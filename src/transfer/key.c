@@ -19,6 +19,21 @@ static enum placeholder placeholder_at(const char *s)
     return UNKNOWN;
 }
 
+/* C0, DEL and C1 (U+0080 to U+009F, in UTF-8). */
+static bool is_control(const char *p)
+{
+    unsigned char c = (unsigned char)p[0];
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)p[1] < 0xa0);
+}
+
+bool key_has_control(const char *key)
+{
+    for (; *key; key++)
+        if (is_control(key))
+            return true;
+    return false;
+}
+
 bool key_is_reserved(const char *key)
 {
     key += strspn(key, "/");
@@ -58,10 +73,9 @@ int key_template_check(const char *template, struct err *err)
                        len, KEY_MAX);
     if (!text_is_utf8(template, len))
         return err_set(err, ERR_USAGE, "key template \"%.100s\": not UTF-8", template);
-    for (const char *p = template; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            return err_set(err, ERR_USAGE, "key template \"%.100s\": has a control character",
-                           template);
+    if (key_has_control(template))
+        return err_set(err, ERR_USAGE, "key template \"%.100s\": has a control character",
+                       template);
     if (key_is_reserved(template))
         return err_set(err, ERR_USAGE,
                        "key template \"%.100s\": " KEY_RESERVED " is where receipts live; choose "
@@ -74,9 +88,7 @@ int key_template_check(const char *template, struct err *err)
 static size_t allowed_len(const char *p, const char *end)
 {
     size_t n = text_utf8_len(p, end);
-    unsigned char c = (unsigned char)*p;
-    bool c1 = n == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0;
-    return c < 0x20 || c == 0x7f || c1 || c == '/' || c == '\\' ? 0 : n;
+    return is_control(p) || *p == '/' || *p == '\\' ? 0 : n;
 }
 
 /* Largest len <= max that does not cut a character of s (UTF-8). */

@@ -42,6 +42,9 @@ int key_expand(const char *template, const struct source_job *job, size_t index,
  * kept; "output" when nothing is left. Never "", "." or "..", never with a '/' or '\'. */
 void key_safe_filename(const char *name, struct buf *out);
 
+/* Whether a key has a control character: no template makes such a one. */
+bool key_has_control(const char *key);
+
 /* Whether a key lies where receipts live, written in any case and behind any leading slashes. */
 bool key_is_reserved(const char *key);
 

@@ -12,6 +12,8 @@
 #include "core/text.h"
 #include "transfer/key.h"
 
+#define JOB_ID_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
 static const char *const state_names[] = {[RECEIPT_STORED] = "stored"};
 
 char *receipt_key(const char *source, const char *job)
@@ -30,7 +32,8 @@ bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 
     memcpy(job, key + prefix_len, job_len);
     job[job_len] = '\0';
     char *expected = receipt_key(source, job);
-    bool same = strcmp(key, expected) == 0 && !strchr(job, '/');
+    bool same = strcmp(key, expected) == 0 && strspn(job, JOB_ID_CHARACTERS) == job_len &&
+                !strchr("_-", job[0]);
     free(expected);
     return same;
 }
@@ -171,7 +174,7 @@ static int read_output(const json_t *object, struct receipt_output *o, struct er
         read_text(object, "etag", false, &o->etag, err) < 0 || read_crc32c(object, o, err) < 0)
         return -1;
     size_t len = strlen(o->key);
-    if (len == 0 || len > KEY_MAX || key_is_reserved(o->key))
+    if (len == 0 || len > KEY_MAX || key_is_reserved(o->key) || key_has_control(o->key))
         return err_set(err, ERR_INPUT, "\"key\" is not the key of an object: \"%.100s\"", o->key);
     return 0;
 }
@@ -248,8 +251,7 @@ int receipt_parse(const void *data, size_t len, const char *source, const char *
     if (read_receipt(data, len, source, job, &got, err) < 0) {
         receipt_release(&got);
         return err_set(err, ERR_INPUT,
-                       "receipt " KEY_RESERVED
-                       "%s/%s.json: %s; fetch the job with --force to write it anew",
+                       "receipt " KEY_RESERVED "%s/%s.json: %s; a fetch of the job writes it anew",
                        source, job, err->msg);
     }
     *r = got;

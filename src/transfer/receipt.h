@@ -69,7 +69,8 @@ void receipt_release(struct receipt *r);
 /* ".egress/SOURCE/JOB.json"; caller frees. */
 char *receipt_key(const char *source, const char *job);
 
-/* The job of a key that receipt_key(source, ...) made; false for any other key. */
+/* The job of a key that receipt_key(source, ...) made of a well-formed id; false for any other
+ * key. */
 bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 1]);
 
 #endif

@@ -33,15 +33,15 @@ struct sink_identity {
 
 enum sink_condition {
     SINK_IF_ABSENT, /* ERR_EXISTS when the key is taken; never overwrites */
-    SINK_IF_MATCH,  /* replaces just the object whose etag is given; ERR_EXISTS when it is another */
-    SINK_ALWAYS,    /* replaces what is there: receipts only */
+    SINK_IF_MATCH, /* replaces just the object whose etag is given; ERR_EXISTS when it is another */
+    SINK_ALWAYS,   /* replaces what is there: receipts only */
 };
 
 /* What is to be stored. Borrowed: put: until its completion; begin: until the upload is freed. */
 struct sink_object {
     const char *key;
-    const char *content_type;     /* or NULL */
-    const char *content_encoding; /* or NULL */
+    const char *content_type;      /* or NULL */
+    const char *content_encoding;  /* or NULL */
     struct sink_identity identity; /* .job NULL: none (receipts) */
     enum sink_condition condition;
     const char *if_match; /* etag for SINK_IF_MATCH */
@@ -51,20 +51,20 @@ struct sink_object {
 struct sink_stat {
     bool exists;
     uint64_t size;
-    char etag[128];        /* opaque; "" when the store has none */
-    int64_t modified_ms;   /* Unix time, or 0 */
-    bool has_crc32c;       /* the store keeps a CRC32C of the whole object */
+    char etag[128];      /* opaque; "" when the store has none */
+    int64_t modified_ms; /* Unix time, or 0 */
+    bool has_crc32c;     /* the store keeps a CRC32C of the whole object */
     uint32_t crc32c;
     /* Identity kept with it; "" each when there is none (SINK_OWNER_UNKNOWN). */
     char source[32], job[129];
 };
 
 struct sink_limits {
-    uint64_t part_min;  /* every part but the last */
+    uint64_t part_min; /* every part but the last */
     uint64_t part_max;
     uint32_t parts_max;
-    /* Whether objects carry an identity. Without one, put and complete that find the key taken
-     * compare the bytes and succeed when they are the same. */
+    /* Whether objects always carry an identity. Where one may be missing, put and complete that
+     * find the key taken compare the bytes and succeed when they are the same. */
     bool keeps_identity;
 };
 

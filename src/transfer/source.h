@@ -28,10 +28,10 @@ struct source_output {
 
 struct source_job {
     char id[JOB_ID_MAX + 1];
-    char *name;  /* owned; what the user called it; may be "" */
+    char *name;       /* owned; what the user called it; may be "" */
     char *state_text; /* owned; the source's own word for the state */
     enum job_state state;
-    char *failure;        /* owned; why it failed, or NULL */
+    char *failure; /* owned; why it failed, or NULL */
     bool expired;
     int64_t expires_ms;   /* Unix time, or 0 when not known */
     int64_t completed_ms; /* Unix time, or 0 */
@@ -76,6 +76,9 @@ struct source_ops {
      * job. Calls made while one is under way are gathered into one request. */
     void (*describe)(struct source *source, const char *job_id, struct source_job *job,
                      source_done_fn *done, void *arg);
+    /* The describe that fills this job completes soon: with ERR_CANCELLED, or with its result if
+     * that was first. */
+    void (*describe_cancel)(struct source *source, const struct source_job *job);
     /* Opens output number `index` of a described job from byte `offset` on. With offset > 0,
      * `validator` is what on_open gave before; the stream may still begin at byte 0 (see
      * source_meta.offset) when the source cannot go on or the output has changed. The job is

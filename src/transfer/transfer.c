@@ -17,13 +17,21 @@ enum { NAME_KEPT_MAX = 1024 }; /* bytes of a stranger's text that go into a rece
 
 struct engine {
     struct engine_config config;
-    struct part_pool *pool; /* owned */
-    unsigned moving;        /* slots taken */
+    struct part_pool *pool;   /* owned */
+    unsigned moving;          /* slots taken */
+    struct transfer *copying; /* those with a copy under way */
     struct transfer *first_waiting;
     struct transfer **last_waiting;
 };
 
-enum transfer_phase { PHASE_RECEIPT, PHASE_DETAILS, PHASE_SLOT, PHASE_COPY, PHASE_RECORD, PHASE_END };
+enum transfer_phase {
+    PHASE_RECEIPT,
+    PHASE_DETAILS,
+    PHASE_SLOT,
+    PHASE_COPY,
+    PHASE_RECORD,
+    PHASE_END
+};
 
 struct transfer {
     struct engine *engine;
@@ -36,7 +44,8 @@ struct transfer {
     struct receipt receipt;
     struct receipt_io *io; /* PHASE_RECEIPT, PHASE_RECORD */
     struct copy *copy;     /* PHASE_COPY */
-    size_t index;          /* of the output being copied */
+    struct transfer *next_copying;
+    size_t index; /* of the output being copied */
     struct buf key;
     struct transfer *next_waiting; /* PHASE_SLOT */
     struct loop_task task;
@@ -199,6 +208,10 @@ static void add_to_receipt(struct transfer *t, const struct copy_result *result)
 static void on_copied(void *arg, const struct copy_result *result, const struct err *err)
 {
     struct transfer *t = arg;
+    struct transfer **at = &t->engine->copying;
+    while (*at != t)
+        at = &(*at)->next_copying;
+    *at = t->next_copying;
     t->copy = NULL;
     if (err) {
         fail(t, err);
@@ -210,6 +223,25 @@ static void on_copied(void *arg, const struct copy_result *result, const struct 
         t->result.bytes += result->size;
     t->index++;
     next_output(t);
+}
+
+/* Not every store honours If-None-Match, so two outputs must not be on their way to one key; nor
+ * may an output be taken for another one of its job. */
+static int check_key_is_free(const struct transfer *t, struct err *err)
+{
+    const char *key = buf_str(&t->key), *job = NULL;
+    for (const struct transfer *o = t->engine->copying; o && !job; o = o->next_copying)
+        if (strcmp(buf_str(&o->key), key) == 0)
+            job = o->id;
+    for (size_t i = 0; i < t->receipt.n_outputs && !job; i++)
+        if (strcmp(t->receipt.outputs[i].key, key) == 0)
+            job = t->id;
+    if (!job)
+        return 0;
+    return err_set(err, ERR_CONFLICT,
+                   "the key \"%.200s\" is also that of an output of job %s; a --key with {job_id} "
+                   "and {filename} in it keeps them apart",
+                   key, job);
 }
 
 static void next_output(struct transfer *t)
@@ -224,7 +256,8 @@ static void next_output(struct transfer *t)
         return;
     buf_release(&t->key);
     t->key = BUF_INIT(KEY_MAX);
-    if (key_expand(config->key_template, &t->job, t->index, &t->key, &err) < 0) {
+    if (key_expand(config->key_template, &t->job, t->index, &t->key, &err) < 0 ||
+        check_key_is_free(t, &err) < 0) {
         fail(t, &err);
         return;
     }
@@ -240,6 +273,8 @@ static void next_output(struct transfer *t)
         .look = config->force || !config->receipts,
     };
     t->copy = copy_start(&rq, on_copied, t);
+    t->next_copying = t->engine->copying;
+    t->engine->copying = t;
 }
 
 /* ---- the details ---- */
@@ -251,8 +286,8 @@ static int job_has_output(const struct source_job *job, struct err *err)
         return err_set(err, ERR_JOB_FAILED, "the job failed%s%s: it has no output",
                        job->failure ? " for a reason of " : "", job->failure ? job->failure : "");
     if (job->state != JOB_COMPLETE)
-        return err_set(err, ERR_JOB_PENDING, "the job is %s: its output is there when it is COMPLETE",
-                       job->state_text);
+        return err_set(err, ERR_JOB_PENDING,
+                       "the job is %s: its output is there when it is COMPLETE", job->state_text);
     if (job->expired && job->expires_ms) {
         date_format_iso8601(job->expires_ms, when);
         return err_set(err, ERR_JOB_EXPIRED, "the output expired at %s and is deleted", when);
@@ -315,8 +350,8 @@ static void begin(void *arg)
     if (ended_by_cancel(t))
         return;
     if (config->receipts && !config->force)
-        t->io = receipt_read(config->sink, config->source->ops->name, t->id, &t->receipt, on_receipt,
-                             t);
+        t->io = receipt_read(config->sink, config->source->ops->name, t->id, &t->receipt,
+                             on_receipt, t);
     else
         ask_details(t);
 }
@@ -346,6 +381,9 @@ void transfer_cancel(struct transfer *t)
     t->cancelled = true;
     if (t->phase == PHASE_RECEIPT && t->io) {
         receipt_io_cancel(t->io);
+    } else if (t->phase == PHASE_DETAILS) {
+        struct source *source = t->engine->config.source;
+        source->ops->describe_cancel(source, &t->job);
     } else if (t->phase == PHASE_SLOT) {
         stop_waiting(t);
         loop_post(t->engine->config.loop, &t->task, end_waiting, t);

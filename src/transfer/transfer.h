@@ -53,10 +53,10 @@ enum transfer_outcome {
 struct transfer_result { /* valid during the completion */
     const char *job;
     enum transfer_outcome outcome;
-    struct err err;                 /* of TRANSFER_FAILED */
-    const struct receipt *receipt;  /* what is stored where; NULL when it failed */
-    uint64_t bytes;                 /* moved by this transfer */
-    int64_t duration_ms;            /* since the slot was taken */
+    struct err err;                /* of TRANSFER_FAILED */
+    const struct receipt *receipt; /* what is stored where; NULL when it failed */
+    uint64_t bytes;                /* moved by this transfer */
+    int64_t duration_ms;           /* since the slot was taken */
 };
 
 typedef void transfer_done_fn(void *arg, const struct transfer_result *result);
@@ -64,7 +64,8 @@ typedef void transfer_done_fn(void *arg, const struct transfer_result *result);
 /* The id must be well-formed (source.h). One completion, from the loop. */
 struct transfer *transfer_start(struct engine *engine, const char *job_id, transfer_done_fn *done,
                                 void *arg);
-/* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first). */
+/* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first).
+ */
 void transfer_cancel(struct transfer *transfer);
 
 struct transfer_progress {

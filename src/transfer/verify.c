@@ -70,8 +70,8 @@ static void judge(struct checker *c, uint64_t size, bool has_crc32c, uint32_t cr
     const struct receipt_output *o = &c->receipt.outputs[c->index];
     char msg[160] = "", want[CRC32C_TEXT_SIZE], got[CRC32C_TEXT_SIZE];
     if (size != o->size) {
-        snprintf(msg, sizeof(msg), "has %llu bytes, the receipt says %llu", (unsigned long long)size,
-                 (unsigned long long)o->size);
+        snprintf(msg, sizeof(msg), "has %llu bytes, the receipt says %llu",
+                 (unsigned long long)size, (unsigned long long)o->size);
     } else if (has_crc32c && o->has_crc32c && crc != o->crc32c) {
         crc32c_format(o->crc32c, want);
         crc32c_format(crc, got);
@@ -202,6 +202,10 @@ static void on_listed(void *arg, const struct err *err)
 static void begin(void *arg)
 {
     struct verify *v = arg;
+    if (v->cancelled) {
+        end_if_idle(v);
+        return;
+    }
     v->listing = v->config.sink->ops->list(v->config.sink, v->prefix, on_key, on_listed, v);
 }
 

@@ -55,6 +55,6 @@ void verify_cancel(struct verify *v);
 /* How far it is: bytes read so far; objects are counted by on_object. */
 uint64_t verify_bytes(const struct verify *v);
 size_t verify_receipts(const struct verify *v); /* found so far */
-void verify_free(struct verify *v); /* after on_end; NULL is fine */
+void verify_free(struct verify *v);             /* after on_end; NULL is fine */
 
 #endif

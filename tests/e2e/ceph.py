@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -64,7 +65,7 @@ osd_crush_chooseleaf_type = 0
 osd_pool_default_size = 1
 osd_pool_default_pg_num = 1
 mon_allow_pool_size_one = true
-rgw_frontends = beast endpoint=127.0.0.1:{port} ssl_endpoint=127.0.0.1:{tls_port} \
+rgw_frontends = beast tcp_nodelay=1 endpoint=127.0.0.1:{port} ssl_endpoint=127.0.0.1:{tls_port} \
 ssl_certificate={dir}/server.crt ssl_private_key={dir}/server.key
 rgw_dns_name = s3.localhost
 rgw_cache_enabled = false
@@ -297,6 +298,8 @@ class Ceph:
 
 
 def main():
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has it ignored
+        signal.signal(number, signal.default_int_handler)
     ceph = Ceph().start()
     try:
         print(f"bucket:   s3://{ceph.bucket()}")

@@ -9,6 +9,7 @@ counts what is asked of the S3 server.
         assert store.objects() == {...}
 """
 
+import concurrent.futures
 import json
 import re
 import socket
@@ -29,7 +30,9 @@ class Store:
         return [key for key in self.keys() if not key.startswith(".egress/")]
 
     def objects(self):
-        return {key: self.get(key) for key in self.object_keys()}
+        keys = self.object_keys()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            return dict(zip(keys, pool.map(self.get, keys)))
 
     def receipts(self):
         """Of which jobs there is one."""
@@ -63,7 +66,7 @@ class Directory(Store):
         """Of everything that is there, receipts and temporary files too."""
         if not self.root.exists():
             return []
-        paths = [path for path in self.root.rglob("*") if not path.is_dir() or path.is_symlink()]
+        paths = [path for path in self.root.rglob("*") if not path.is_dir()]
         return sorted(str(path.relative_to(self.root)) for path in paths)
 
     def get(self, key):
@@ -140,13 +143,17 @@ def store(request):
 
 class CountingProxy:
     """Passes connections on as they are (signatures cover the Host header, and hold) and keeps
-    what came from the client."""
+    what came from the client. hold(): no answer comes through until release(), at once or from
+    the first request of a method on."""
 
     def __init__(self, url):
         self.target = urllib.parse.urlsplit(url)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.streams = []
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self.hold_at = None
         self.threads = [threading.Thread(target=self._accept, daemon=True)]
         self.threads[0].start()
 
@@ -164,25 +171,39 @@ class CountingProxy:
                 self.threads.append(thread)
                 thread.start()
 
-    @staticmethod
-    def _pump(source, to, keep):
+    def _pump(self, source, to, keep):
         try:
             while chunk := source.recv(65536):
                 if keep is not None:
+                    if self.hold_at and chunk.startswith(self.hold_at):
+                        self.flowing.clear()
                     keep += chunk
+                else:
+                    self.flowing.wait()
                 to.sendall(chunk)
             to.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 
+    def hold(self, method=None):
+        if method:
+            self.hold_at = f"{method} ".encode()
+        else:
+            self.flowing.clear()
+
+    def release(self):
+        self.hold_at = None
+        self.flowing.set()
+
     def requests(self):
         """METHOD PATH of each, in no order."""
-        pattern = re.compile(rb"(?:^|(?<=\r\n\r\n))([A-Z]+ \S+) HTTP/1\.1\r\n")
+        pattern = re.compile(rb"((?:GET|HEAD|PUT|POST|DELETE) /\S*) HTTP/1\.1\r\n")
         return [m.decode() for kept in self.streams for m in pattern.findall(bytes(kept))]
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
+        self.release()
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()

@@ -339,3 +339,17 @@ def test_destination_may_be_a_link(egress, sim, out, tmp_path):
     out.symlink_to(real)
     egress("fetch", "--to", out, *s.ids(), sim=s).ok()
     assert len(objects(real)) == 1
+
+
+def test_force_does_not_replace_another_jobs_file(egress, sim, out):
+    s = sim("--generate", 2, "--size", "10K")
+    one, other = s.ids()
+    to = ("--to", out, "--key", "same.json")
+    assert egress("fetch", *to, one, sim=s).returncode == 0
+    if not os.listxattr(Path(out) / "same.json"):
+        pytest.skip("no extended attributes here, so whose a file is cannot be kept")
+    r = egress("fetch", *to, "--force", other, sim=s)
+    assert r.returncode == 4 and one in r.stderr, r
+    r = egress("fetch", *to, "--force", one, sim=s)
+    assert r.returncode == 0 and "1 stored" in r.stdout, r
+    assert hashlib.sha256((Path(out) / "same.json").read_bytes()).hexdigest() == s.digest(one)

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "core/err.h"
 #include "core/mem.h"
 
-enum { REQUESTS_MAX = 64, REQUEST_MAX = 1024 * 1024 };
+enum { REQUEST_MAX = 1024 * 1024 };
 
 struct scripted_http {
     const struct scripted_answer *answers; /* borrowed */
@@ -24,7 +25,7 @@ struct scripted_http {
     int listener;
     int stop_pipe[2];
     pthread_t thread;
-    struct buf requests[REQUESTS_MAX]; /* the thread's until it has ended */
+    struct buf *requests; /* the thread's until it has ended */
     size_t n_requests;
 };
 
@@ -86,37 +87,82 @@ static void expand(const struct scripted_http *s, const char *head, struct buf *
     }
 }
 
-static void answer(const struct scripted_http *s, int fd, const struct scripted_answer *a)
+static void send_all(int fd, const char *data, size_t len, unsigned flags)
 {
-    struct buf text = BUF_INIT(REQUEST_MAX);
-    buf_str_append(&text, "HTTP/1.1 ");
-    expand(s, a->head, &text);
-    if (!strstr(a->head, "Content-Length"))
-        buf_printf(&text, "Content-Length: %zu\r\n", strlen(a->body));
-    buf_printf(&text, "Connection: close\r\n\r\n%s", a->body);
-    for (size_t sent = 0; sent < text.len;) {
-        ssize_t n = send(fd, text.data + sent, text.len - sent, MSG_NOSIGNAL);
+    size_t step = flags & SCRIPTED_DRIP ? 1 : len;
+    for (size_t sent = 0; sent < len;) {
+        ssize_t n = send(fd, data + sent, len - sent < step ? len - sent : step, MSG_NOSIGNAL);
         if (n <= 0)
             break;
         sent += (size_t)n;
     }
+}
+
+static void answer(const struct scripted_http *s, int fd, const struct scripted_answer *a)
+{
+    struct buf text = BUF_INIT(REQUEST_MAX);
+    if (a->flags & SCRIPTED_RAW) {
+        buf_str_append(&text, a->head);
+    } else {
+        buf_str_append(&text, "HTTP/1.1 ");
+        expand(s, a->head, &text);
+        if (!strstr(a->head, "Content-Length") && !strstr(a->head, "Transfer-Encoding") &&
+            strncmp(a->head, "204", 3) != 0)
+            buf_printf(&text, "Content-Length: %zu\r\n", strlen(a->body));
+        if (!(a->flags & (SCRIPTED_KEEP | SCRIPTED_CLOSE)))
+            buf_str_append(&text, "Connection: close\r\n");
+        buf_str_append(&text, "\r\n");
+    }
+    buf_str_append(&text, a->body);
+    CHECK(!buf_overflowed(&text));
+    send_all(fd, text.data, text.len, a->flags);
     buf_release(&text);
 }
 
-static void serve(struct scripted_http *s, int fd)
+/* Until the client closes the connection, or the server ends. */
+static void hold(const struct scripted_http *s, int fd)
 {
-    static const struct scripted_answer exhausted = {"501 Not In The Script\r\n", ""};
-    CHECK(s->n_requests < REQUESTS_MAX);
-    struct buf *rq = &s->requests[s->n_requests];
-    *rq = BUF_INIT(REQUEST_MAX);
-    if (read_request(fd, rq) < 0) {
-        buf_release(rq);
-        return;
+    char ignored[4096];
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = s->stop_pipe[0], .events = POLLIN}};
+    do {
+        if (poll(fds, 2, -1) < 0)
+            continue;
+    } while (!fds[1].revents && read(fd, ignored, sizeof(ignored)) > 0);
+}
+
+/* Whether the client sends another request on the connection, before it closes it or goes on with a
+ * new one. */
+static bool comes_again(const struct scripted_http *s, int fd)
+{
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                           {.fd = s->listener, .events = POLLIN},
+                           {.fd = s->stop_pipe[0], .events = POLLIN}};
+    while (poll(fds, 3, -1) < 0)
+        ;
+    return fds[0].revents != 0;
+}
+
+/* One request. Returns whether the connection goes on. */
+static bool serve(struct scripted_http *s, int fd)
+{
+    static const struct scripted_answer exhausted = {"501 Not In The Script\r\n", "", 0};
+    struct buf rq = BUF_INIT(REQUEST_MAX);
+    if (read_request(fd, &rq) < 0) {
+        buf_release(&rq);
+        return false;
     }
     size_t i = s->n_requests++;
+    s->requests = xrealloc(s->requests, s->n_requests * sizeof(s->requests[0]));
+    s->requests[i] = rq;
     const struct scripted_answer *a = i < s->n_answers ? &s->answers[i] : &exhausted;
     if (a->head)
         answer(s, fd, a);
+    if (a->flags & SCRIPTED_HOLD)
+        hold(s, fd);
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    if (a->flags & SCRIPTED_RESET)
+        CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) == 0);
+    return (a->flags & SCRIPTED_KEEP) && comes_again(s, fd);
 }
 
 static void *run(void *arg)
@@ -131,7 +177,10 @@ static void *run(void *arg)
             return NULL;
         int fd = accept(s->listener, NULL, NULL);
         if (fd >= 0) {
-            serve(s, fd);
+            int on = 1;
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+            while (serve(s, fd))
+                ;
             close(fd);
         }
     }
@@ -139,18 +188,24 @@ static void *run(void *arg)
 
 struct scripted_http *scripted_http_start(const struct scripted_answer *answers, size_t n)
 {
+    return scripted_http_start_at("127.0.0.1", answers, n);
+}
+
+struct scripted_http *scripted_http_start_at(const char *ip, const struct scripted_answer *answers,
+                                             size_t n)
+{
     struct scripted_http *s = xcalloc(1, sizeof(*s));
     s->answers = answers;
     s->n_answers = n;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    CHECK(inet_pton(AF_INET, ip, &address.sin_addr) == 1);
     socklen_t len = sizeof(address);
     s->listener = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(s->listener >= 0);
     CHECK(bind(s->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
     CHECK(listen(s->listener, 16) == 0);
     CHECK(getsockname(s->listener, (struct sockaddr *)&address, &len) == 0);
-    snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    snprintf(s->url, sizeof(s->url), "http://%s:%u", ip, (unsigned)ntohs(address.sin_port));
     CHECK(pipe(s->stop_pipe) == 0);
     CHECK(pthread_create(&s->thread, NULL, run, s) == 0);
     return s;
@@ -163,10 +218,13 @@ const char *scripted_http_url(const struct scripted_http *server)
 
 size_t scripted_http_stop(struct scripted_http *server)
 {
-    close(server->stop_pipe[1]);
-    pthread_join(server->thread, NULL);
-    close(server->stop_pipe[0]);
-    close(server->listener);
+    if (server->listener >= 0) {
+        close(server->stop_pipe[1]);
+        pthread_join(server->thread, NULL);
+        close(server->stop_pipe[0]);
+        close(server->listener);
+        server->listener = -1;
+    }
     return server->n_requests;
 }
 
@@ -180,5 +238,6 @@ void scripted_http_free(struct scripted_http *server)
 {
     for (size_t i = 0; i < server->n_requests; i++)
         buf_release(&server->requests[i]);
+    free(server->requests);
     free(server);
 }

@@ -224,14 +224,21 @@ static inline int by_text(const void *a, const void *b)
 }
 
 /* The keys, sorted, a space between. */
+/* The caller frees the answer's body. */
+static inline struct answer list_keys(struct rig *rig, const char *prefix)
+{
+    struct answer a;
+    rig->sink->ops->list(rig->sink, prefix, on_key, on_done, expect(rig, &a));
+    run(rig);
+    return a;
+}
+
 static inline const char *list(struct rig *rig, const char *prefix)
 {
     static char sorted[4096];
     char *keys[256], *rest = NULL;
     size_t n = 0, at = 0;
-    struct answer a;
-    rig->sink->ops->list(rig->sink, prefix, on_key, on_done, expect(rig, &a));
-    run(rig);
+    struct answer a = list_keys(rig, prefix);
     assert_ok(a);
     char *text = buf_take(&a.body);
     for (char *key = strtok_r(text, "\n", &rest); key && n < 256; key = strtok_r(NULL, "\n", &rest))

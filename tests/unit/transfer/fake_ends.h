@@ -18,28 +18,40 @@ struct fake_source_config {
     uint64_t size;
     bool tells_size, ranges;
     const char *validator;
-    const char *crc32c;     /* as the source announces it, or NULL */
-    unsigned break_percent; /* chunks after which a stream breaks */
-    unsigned change_after;  /* streams after which the output is another one; 0: never */
-    int64_t cut_at;         /* every stream ends well there, too early; -1: not */
-    uint64_t extra;         /* bytes more than announced */
-    struct err describe_err; /* code != 0: describe fails with it */
+    const char *crc32c, *md5; /* as the source announces them, or NULL */
+    unsigned break_percent;   /* chunks after which a stream breaks */
+    unsigned change_after;    /* streams after which the output is another one; 0: never */
+    bool change_unseen;       /* ... and streams go on in that one from where the other stopped */
+    bool ignores_offset;      /* says that it has ranges, and begins at byte 0 all the same */
+    unsigned break_at_open;   /* streams, the first ones, that break before their first byte */
+    int retry_after_ms;       /* told with each break */
+    uint64_t stall_at;        /* no byte comes from there on; 0: never */
+    int64_t cut_at;           /* every stream ends well there, too early; -1: not */
+    uint64_t extra;           /* bytes more than announced */
+    struct err describe_err;  /* code != 0: describe fails with it */
     enum job_state state;
     bool expired;
+    int outputs; /* of every job; 0: one, -1: none */
 };
 
 struct fake_sink_config {
     unsigned fail_percent; /* of all operations */
     unsigned late_percent; /* operations that take a timer instead of a task */
+    unsigned late_ms;      /* ... of up to so long; 0: 3 */
     bool keeps_identity;
     uint64_t part_min;
+    uint32_t parts_max;  /* 0: 10000 */
+    const char *refused; /* operation that always fails with ERR_AUTH */
+    const char *held;    /* operation that does not end until it is cancelled */
+    bool careless;       /* complete takes no notice of conditions, as some stores do */
 };
 
 struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_config *config,
                                     unsigned seed);
 struct source *fake_source_base(struct fake_source *source);
-unsigned fake_source_streams(const struct fake_source *source); /* opened so far */
-unsigned fake_source_version(const struct fake_source *source); /* of the output, 0 at first */
+unsigned fake_source_streams(const struct fake_source *source);   /* opened so far */
+unsigned fake_source_described(const struct fake_source *source); /* jobs asked about so far */
+unsigned fake_source_version(const struct fake_source *source);   /* of the output, 0 at first */
 void fake_source_free(struct fake_source *source);
 
 /* Byte i of the output's version v. */
@@ -48,6 +60,8 @@ unsigned char fake_byte(unsigned version, uint64_t i);
 struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config *config,
                                 unsigned seed);
 struct sink *fake_sink_base(struct fake_sink *sink);
+/* From now on. */
+void fake_sink_configure(struct fake_sink *sink, const struct fake_sink_config *config);
 /* The object under a key, or NULL; valid until the next change. */
 const char *fake_sink_object(struct fake_sink *sink, const char *key, size_t *len);
 /* Puts an object there, as somebody else would. source and job may be "". */

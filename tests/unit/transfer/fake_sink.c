@@ -20,7 +20,7 @@ struct stored {
 };
 
 enum kind { STAT, PUT, BEGIN, PART, COMPLETE, ABORT, READ, LIST, KINDS };
-static const char *const kind_names[] = {"stat", "put",   "begin", "part",
+static const char *const kind_names[] = {"stat",     "put",   "begin", "part",
                                          "complete", "abort", "read",  "list"};
 
 struct fake_sink {
@@ -50,7 +50,7 @@ struct sink_op {
     enum kind kind;
     sink_done_fn *done;
     void *arg;
-    bool cancelled;
+    bool cancelled, held;
     struct loop_task task;
     struct loop_timer timer;
     /* by kind */
@@ -129,7 +129,10 @@ static int complete(struct sink_op *op, struct err *err)
         at += u->parts[i].len;
     }
     CHECK(at == op->size && crc32c(0, whole, at) == op->crc32c);
-    int rc = store(op->sink, u->object, whole, at, op->etag, err);
+    struct sink_object object = *u->object;
+    if (op->sink->config.careless)
+        object.condition = SINK_ALWAYS;
+    int rc = store(op->sink, &object, whole, at, op->etag, err);
     free(whole);
     if (rc == 0) {
         u->ended = true;
@@ -178,9 +181,8 @@ static int perform(struct sink_op *op, struct err *err)
     case READ:
         if (!o)
             return err_set(err, ERR_NOT_FOUND, "%s is not there", op->key);
-        return op->on_data(op->arg, o->data, o->len) < 0
-                   ? err_set(err, ERR_CANCELLED, "cancelled")
-                   : 0;
+        return op->on_data(op->arg, o->data, o->len) < 0 ? err_set(err, ERR_CANCELLED, "cancelled")
+                                                         : 0;
     case LIST:
         for (unsigned i = 0; i < s->n_objects; i++)
             if (strncmp(s->objects[i].key, op->key, strlen(op->key)) == 0)
@@ -191,6 +193,11 @@ static int perform(struct sink_op *op, struct err *err)
     }
 }
 
+static bool is(enum kind kind, const char *name)
+{
+    return name && strcmp(kind_names[kind], name) == 0;
+}
+
 static void run(void *arg)
 {
     struct sink_op *op = arg;
@@ -199,6 +206,8 @@ static void run(void *arg)
     int rc;
     if (op->cancelled)
         rc = err_set(&err, ERR_CANCELLED, "cancelled");
+    else if (is(op->kind, s->config.refused))
+        rc = err_set(&err, ERR_AUTH, "%s is refused", kind_names[op->kind]);
     else if (op->kind != ABORT && (unsigned)rand_r(&s->seed) % 100 < s->config.fail_percent)
         rc = err_set(&err, ERR_NETWORK, "%s broke", kind_names[op->kind]);
     else
@@ -214,8 +223,13 @@ static struct sink_op *start(struct fake_sink *s, struct sink_op op)
     *copy = op;
     copy->sink = s;
     s->calls[op.kind]++;
+    copy->held = is(op.kind, s->config.held);
+    if (copy->held)
+        return copy;
     if ((unsigned)rand_r(&s->seed) % 100 < s->config.late_percent)
-        loop_timer_start(s->loop, &copy->timer, rand_r(&s->seed) % 3, run, copy);
+        loop_timer_start(s->loop, &copy->timer,
+                         (unsigned)rand_r(&s->seed) % (s->config.late_ms ? s->config.late_ms : 3),
+                         run, copy);
     else
         loop_post(s->loop, &copy->task, run, copy);
     return copy;
@@ -224,16 +238,14 @@ static struct sink_op *start(struct fake_sink *s, struct sink_op op)
 static struct sink_op *op_stat(struct sink *base, const char *key, struct sink_stat *out,
                                sink_done_fn *done, void *arg)
 {
-    return start((struct fake_sink *)base, (struct sink_op){.kind = STAT,
-                                                            .key = xstrdup(key),
-                                                            .stat_out = out,
-                                                            .done = done,
-                                                            .arg = arg});
+    return start((struct fake_sink *)base,
+                 (struct sink_op){
+                     .kind = STAT, .key = xstrdup(key), .stat_out = out, .done = done, .arg = arg});
 }
 
-static struct sink_op *op_put(struct sink *base, const struct sink_object *object,
-                              const void *data, size_t len, uint32_t crc, char etag[128],
-                              sink_done_fn *done, void *arg)
+static struct sink_op *op_put(struct sink *base, const struct sink_object *object, const void *data,
+                              size_t len, uint32_t crc, char etag[128], sink_done_fn *done,
+                              void *arg)
 {
     return start((struct fake_sink *)base, (struct sink_op){.kind = PUT,
                                                             .object = object,
@@ -248,11 +260,9 @@ static struct sink_op *op_put(struct sink *base, const struct sink_object *objec
 static struct sink_op *op_begin(struct sink *base, const struct sink_object *object,
                                 struct sink_upload **out, sink_done_fn *done, void *arg)
 {
-    return start((struct fake_sink *)base, (struct sink_op){.kind = BEGIN,
-                                                            .object = object,
-                                                            .upload_out = out,
-                                                            .done = done,
-                                                            .arg = arg});
+    return start((struct fake_sink *)base,
+                 (struct sink_op){
+                     .kind = BEGIN, .object = object, .upload_out = out, .done = done, .arg = arg});
 }
 
 static struct sink_op *op_part(struct sink_upload *u, uint32_t number, uint64_t offset,
@@ -285,8 +295,7 @@ static struct sink_op *op_complete(struct sink_upload *u, uint32_t n, uint64_t s
 
 static struct sink_op *op_abort(struct sink_upload *u, sink_done_fn *done, void *arg)
 {
-    return start(u->sink,
-                 (struct sink_op){.kind = ABORT, .upload = u, .done = done, .arg = arg});
+    return start(u->sink, (struct sink_op){.kind = ABORT, .upload = u, .done = done, .arg = arg});
 }
 
 static void upload_free(struct sink_upload *u)
@@ -299,27 +308,27 @@ static struct sink_op *op_read(struct sink *base, const char *key,
                                int (*on_data)(void *arg, const void *data, size_t len),
                                sink_done_fn *done, void *arg)
 {
-    return start((struct fake_sink *)base, (struct sink_op){.kind = READ,
-                                                            .key = xstrdup(key),
-                                                            .on_data = on_data,
-                                                            .done = done,
-                                                            .arg = arg});
+    return start(
+        (struct fake_sink *)base,
+        (struct sink_op){
+            .kind = READ, .key = xstrdup(key), .on_data = on_data, .done = done, .arg = arg});
 }
 
 static struct sink_op *op_list(struct sink *base, const char *prefix,
                                void (*each)(void *arg, const char *key), sink_done_fn *done,
                                void *arg)
 {
-    return start((struct fake_sink *)base, (struct sink_op){.kind = LIST,
-                                                            .key = xstrdup(prefix),
-                                                            .each = each,
-                                                            .done = done,
-                                                            .arg = arg});
+    return start((struct fake_sink *)base,
+                 (struct sink_op){
+                     .kind = LIST, .key = xstrdup(prefix), .each = each, .done = done, .arg = arg});
 }
 
 static void cancel(struct sink_op *op)
 {
     op->cancelled = true;
+    if (op->held)
+        loop_post(op->sink->loop, &op->task, run, op);
+    op->held = false;
 }
 
 static void locate(const struct sink *base, const char *key, struct buf *out)
@@ -337,7 +346,8 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
     s->seed = seed;
     s->ops = (struct sink_ops){
         .name = "fake",
-        .limits = {config->part_min, UINT64_C(5) << 30, 10000, config->keeps_identity},
+        .limits = {config->part_min, UINT64_C(5) << 30,
+                   config->parts_max ? config->parts_max : 10000, config->keeps_identity},
         .stat = op_stat,
         .put = op_put,
         .begin = op_begin,
@@ -357,6 +367,11 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
 struct sink *fake_sink_base(struct fake_sink *s)
 {
     return &s->base;
+}
+
+void fake_sink_configure(struct fake_sink *s, const struct fake_sink_config *config)
+{
+    s->config = *config;
 }
 
 const char *fake_sink_object(struct fake_sink *s, const char *key, size_t *len)
@@ -387,11 +402,11 @@ unsigned fake_sink_objects(const struct fake_sink *s)
 
 unsigned fake_sink_calls(const struct fake_sink *s, const char *operation)
 {
-    for (unsigned i = 0; i < KINDS; i++)
-        if (strcmp(kind_names[i], operation) == 0)
-            return s->calls[i];
-    CHECK(!"no such operation");
-    return 0;
+    enum kind kind = 0;
+    while (kind < KINDS && !is(kind, operation))
+        kind++;
+    CHECK(kind < KINDS);
+    return s->calls[kind];
 }
 
 void fake_sink_free(struct fake_sink *s)

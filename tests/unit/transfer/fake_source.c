@@ -14,7 +14,7 @@ struct fake_source {
     struct source base;
     struct loop *loop;
     struct fake_source_config config;
-    unsigned seed, streams, version;
+    unsigned seed, streams, version, described;
 };
 
 struct source_stream {
@@ -22,6 +22,7 @@ struct source_stream {
     struct source_events events;
     void *arg;
     uint64_t at;
+    unsigned number; /* from 1 */
     bool opened, paused, cancelled, posted;
     struct loop_task task;
 };
@@ -41,6 +42,8 @@ static void end(struct source_stream *st, enum err_code code, const char *msg)
     struct err err = {0};
     if (code != ERR_NONE)
         err_set(&err, code, "%s", msg);
+    if (code == ERR_NETWORK)
+        err.retry_after_ms = st->source->config.retry_after_ms;
     st->events.on_end(st->arg, code == ERR_NONE ? NULL : &err);
     free(st);
 }
@@ -62,10 +65,11 @@ static bool open_it(struct source_stream *st)
     struct source_meta meta = {
         .offset = st->at,
         .size = s->config.tells_size ? (int64_t)s->config.size : -1,
-        .content_type = "application/json",
-        .validator = s->config.validator,
+        .content_type = s->version ? "text/plain" : "application/json",
+        .validator = s->version && s->config.validator ? "\"other\"" : s->config.validator,
         .ranges = s->config.ranges,
         .crc32c = s->config.crc32c,
+        .md5 = s->config.md5,
     };
     st->opened = true;
     if (st->events.on_open(st->arg, &meta, &err) == 0)
@@ -85,6 +89,12 @@ static void step(void *arg)
         return;
     }
     if (st->paused || (!st->opened && !open_it(st)))
+        return;
+    if (s->config.break_at_open >= st->number) {
+        end(st, ERR_NETWORK, "broke off");
+        return;
+    }
+    if (s->config.stall_at && st->at >= s->config.stall_at)
         return;
     uint64_t total = s->config.size + s->config.extra;
     if (s->config.cut_at >= 0 && (uint64_t)s->config.cut_at < total)
@@ -122,11 +132,12 @@ static struct source_stream *open_stream(struct source *base, const struct sourc
     *st = (struct source_stream){.source = s, .events = *events, .arg = arg, .at = offset};
     if (s->config.change_after && s->streams == s->config.change_after) {
         s->version++;
-        st->at = 0;
+        if (!s->config.change_unseen)
+            st->at = 0;
     }
-    if (!s->config.ranges)
+    if (!s->config.ranges || s->config.ignores_offset)
         st->at = 0;
-    s->streams++;
+    st->number = ++s->streams;
     again(st);
     return st;
 }
@@ -162,9 +173,12 @@ static void described(void *arg)
         d->job->state = s->config.state;
         d->job->state_text = xstrdup("STATE");
         d->job->expired = s->config.expired;
-        d->job->n_outputs = 1;
-        d->job->outputs = xcalloc(1, sizeof(d->job->outputs[0]));
-        d->job->outputs[0] = (struct source_output){xstrdup("labels.json"), -1};
+        d->job->n_outputs = s->config.outputs < 0 ? 0
+                            : s->config.outputs   ? (size_t)s->config.outputs
+                                                  : 1;
+        d->job->outputs = xcalloc(d->job->n_outputs + 1, sizeof(d->job->outputs[0]));
+        for (size_t i = 0; i < d->job->n_outputs; i++)
+            d->job->outputs[i] = (struct source_output){xprintf("labels-%zu.json", i), -1};
     }
     d->done(d->arg, s->config.describe_err.code == ERR_NONE ? NULL : &s->config.describe_err);
     free(d);
@@ -177,7 +191,15 @@ static void describe(struct source *base, const char *job_id, struct source_job 
     *d = (struct describing){
         .source = (struct fake_source *)base, .job = job, .done = done, .arg = arg};
     memcpy(d->id, job_id, strlen(job_id) + 1);
+    d->source->described++;
     loop_post(d->source->loop, &d->task, described, d);
+}
+
+/* Its completion is on its way already. */
+static void describe_cancel(struct source *base, const struct source_job *job)
+{
+    (void)base;
+    (void)job;
 }
 
 static void free_base(struct source *base)
@@ -191,14 +213,14 @@ struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_
     static const struct source_ops ops = {
         .name = "fake",
         .describe = describe,
+        .describe_cancel = describe_cancel,
         .open = open_stream,
         .resume = resume,
         .cancel = cancel,
         .free = free_base,
     };
     struct fake_source *s = xcalloc(1, sizeof(*s));
-    *s = (struct fake_source){
-        .base.ops = &ops, .loop = loop, .config = *config, .seed = seed};
+    *s = (struct fake_source){.base.ops = &ops, .loop = loop, .config = *config, .seed = seed};
     return s;
 }
 
@@ -210,6 +232,11 @@ struct source *fake_source_base(struct fake_source *s)
 unsigned fake_source_streams(const struct fake_source *s)
 {
     return s->streams;
+}
+
+unsigned fake_source_described(const struct fake_source *s)
+{
+    return s->described;
 }
 
 unsigned fake_source_version(const struct fake_source *s)

@@ -1,0 +1,589 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One job from its id to its receipt, between a source and a sink in memory: what each outcome
+ * costs and leaves behind, and that it can be cancelled at any moment.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/crc32c.h"
+#include "core/log.h"
+#include "tests/unit/transfer/fake_ends.h"
+#include "transfer/key.h"
+#include "transfer/transfer.h"
+
+#define MIB     (1024 * UINT64_C(1024))
+#define RECEIPT ".egress/fake/job-0.json"
+enum { JOBS_MAX = 8 };
+enum { SMALL = 60 * 1000, LARGE = 9 * 1024 * 1024 }; /* one put; two parts */
+
+struct rig;
+
+struct one {
+    struct rig *rig;
+    char id[16];
+    struct transfer *transfer; /* NULL: not under way */
+    unsigned ends;
+    enum transfer_outcome outcome;
+    struct err err;
+    uint64_t bytes;
+    char key[64]; /* of the receipt's first output */
+    size_t outputs;
+};
+
+struct rig {
+    struct loop *loop;
+    struct fake_source_config from;
+    struct fake_sink_config to;
+    struct engine_config config;
+    struct fake_source *source;
+    struct fake_sink *sink;
+    struct engine *engine;
+    struct one jobs[JOBS_MAX];
+    unsigned running, moving_most;
+    bool inside_cancel;
+    struct loop_task task; /* comes once in every turn of the loop */
+    unsigned turn, cancel_turn;
+};
+
+static void init(struct rig *r)
+{
+    struct err err = {0};
+    memset(r, 0, sizeof(*r));
+    r->loop = loop_new(&err);
+    r->from = (struct fake_source_config){.size = SMALL,
+                                          .tells_size = true,
+                                          .ranges = true,
+                                          .validator = "\"e1\"",
+                                          .cut_at = -1,
+                                          .state = JOB_COMPLETE};
+    r->to = (struct fake_sink_config){.keeps_identity = true, .part_min = 5 * MIB};
+    r->config = (struct engine_config){.loop = r->loop,
+                                       .key_template = "{job_id}/{filename}",
+                                       .program = "egress test",
+                                       .memory = 32 * MIB,
+                                       .concurrency = 4,
+                                       .receipts = true};
+}
+
+/* Makes the source anew and the engine; the sink stays. */
+static void restart(struct rig *r)
+{
+    engine_free(r->engine);
+    fake_source_free(r->source);
+    if (!r->sink)
+        r->sink = fake_sink_new(r->loop, &r->to, 2);
+    fake_sink_configure(r->sink, &r->to);
+    r->source = fake_source_new(r->loop, &r->from, 1);
+    r->config.source = fake_source_base(r->source);
+    r->config.sink = fake_sink_base(r->sink);
+    r->engine = engine_new(&r->config);
+}
+
+static void end(struct rig *r)
+{
+    assert_int_equal(fake_sink_uploads_open(r->sink), 0);
+    engine_free(r->engine);
+    fake_source_free(r->source);
+    fake_sink_free(r->sink);
+    loop_free(r->loop);
+}
+
+static void on_done(void *arg, const struct transfer_result *result)
+{
+    struct one *o = arg;
+    assert_false(o->rig->inside_cancel);
+    assert_string_equal(result->job, o->id);
+    o->transfer = NULL;
+    o->ends++;
+    o->outcome = result->outcome;
+    o->err = result->err;
+    o->bytes = result->bytes;
+    assert_int_equal(result->receipt == NULL, result->outcome == TRANSFER_FAILED);
+    if (result->receipt) {
+        o->outputs = result->receipt->n_outputs;
+        snprintf(o->key, sizeof(o->key), "%s", result->receipt->outputs[0].key);
+    }
+    o->rig->running--;
+}
+
+static void on_turn(void *arg)
+{
+    struct rig *r = arg;
+    unsigned moving = 0;
+    if (r->running == 0) {
+        loop_stop(r->loop);
+        return;
+    }
+    r->inside_cancel = true;
+    for (unsigned i = 0; i < JOBS_MAX; i++) {
+        struct transfer_progress p;
+        if (!r->jobs[i].transfer)
+            continue;
+        transfer_progress(r->jobs[i].transfer, &p);
+        moving += p.moving;
+        if (r->turn == r->cancel_turn) {
+            transfer_cancel(r->jobs[i].transfer);
+            transfer_cancel(r->jobs[i].transfer); /* twice is once */
+        }
+    }
+    r->inside_cancel = false;
+    if (moving > r->moving_most)
+        r->moving_most = moving;
+    r->turn++;
+    loop_post(r->loop, &r->task, on_turn, r);
+}
+
+/* Runs jobs 0 to n-1 together; cancel_turn: of the loop, UINT_MAX: none. */
+static void go(struct rig *r, unsigned n, unsigned cancel_turn)
+{
+    restart(r);
+    r->running = n;
+    r->turn = 0;
+    r->cancel_turn = cancel_turn;
+    for (unsigned i = 0; i < n; i++) {
+        struct one *o = &r->jobs[i];
+        *o = (struct one){.rig = r};
+        snprintf(o->id, sizeof(o->id), "job-%u", i);
+        o->transfer = transfer_start(r->engine, o->id, on_done, o);
+        assert_int_equal(o->ends, 0);
+    }
+    loop_post(r->loop, &r->task, on_turn, r);
+    loop_run(r->loop);
+    r->cancel_turn = UINT32_MAX;
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(r->jobs[i].ends, 1);
+    restart(r); /* whatever was still posted for the old ones is gone or is told */
+}
+
+static void run(struct rig *r)
+{
+    go(r, 1, UINT32_MAX);
+}
+
+static void expect_failed(const struct rig *r, enum err_code code)
+{
+    const struct one *o = &r->jobs[0];
+    if (o->outcome != TRANSFER_FAILED || o->err.code != code)
+        fail_msg("outcome %d, %s: %s; expected %s", o->outcome, err_name(o->err.code), o->err.msg,
+                 err_name(code));
+}
+
+static void expect_object(struct rig *r, const char *key, uint64_t size)
+{
+    size_t len;
+    const char *data = fake_sink_object(r->sink, key, &len);
+    assert_non_null(data);
+    assert_int_equal(len, size);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)data[i] != fake_byte(0, i))
+            fail_msg("byte %zu of %zu is wrong", i, len);
+}
+
+static void expect_receipt(struct rig *r)
+{
+    size_t len;
+    struct err err = {0};
+    struct receipt receipt;
+    const char *text = fake_sink_object(r->sink, RECEIPT, &len);
+    assert_non_null(text);
+    if (receipt_parse(text, len, "fake", "job-0", &receipt, &err) < 0)
+        fail_msg("%s", err.msg);
+    for (size_t i = 0; i < receipt.n_outputs; i++) {
+        const struct receipt_output *o = &receipt.outputs[i];
+        size_t object_len;
+        const char *object = fake_sink_object(r->sink, o->key, &object_len);
+        assert_non_null(object);
+        assert_int_equal(o->size, object_len);
+        if (o->has_crc32c)
+            assert_int_equal(o->crc32c, crc32c(0, object, object_len));
+    }
+    assert_string_equal(receipt.program, "egress test");
+    receipt_release(&receipt);
+}
+
+static void test_stored_once_and_recognised_for_one_request(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {0, SMALL, LARGE};
+    for (unsigned i = 0; i < 3; i++) {
+        struct rig r;
+        init(&r);
+        r.from.size = sizes[i];
+        run(&r);
+        assert_int_equal(r.jobs[0].outcome, TRANSFER_STORED);
+        assert_int_equal(r.jobs[0].bytes, sizes[i]);
+        assert_string_equal(r.jobs[0].key, "job-0/labels-0.json");
+        expect_object(&r, "job-0/labels-0.json", sizes[i]);
+        expect_receipt(&r);
+        assert_int_equal(fake_sink_calls(r.sink, "read"), 1);
+        unsigned puts = fake_sink_calls(r.sink, "put"), stats = fake_sink_calls(r.sink, "stat");
+        run(&r);
+        assert_int_equal(r.jobs[0].outcome, TRANSFER_ALREADY);
+        assert_int_equal(r.jobs[0].bytes, 0);
+        assert_string_equal(r.jobs[0].key, "job-0/labels-0.json");
+        assert_int_equal(fake_sink_calls(r.sink, "read"), 2);
+        assert_int_equal(fake_sink_calls(r.sink, "put"), puts);
+        assert_int_equal(fake_sink_calls(r.sink, "stat"), stats);
+        assert_int_equal(fake_source_described(r.source), 0);
+        assert_int_equal(fake_source_streams(r.source), 0);
+        end(&r);
+    }
+}
+
+/* What a stranger has written where the receipt belongs says nothing, whatever it is. */
+static void test_a_receipt_that_is_none(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "null",
+        "[]",
+        "{",
+        "\xff\xfe",
+        "{\"version\":1}",
+        "{\"version\":1,\"state\":\"uploading\",\"source\":\"fake\",\"job\":\"job-0\"}",
+        /* another job's, in its place */
+        "{\"version\":1,\"state\":\"stored\",\"source\":\"fake\",\"job\":\"job-1\",\"outputs\":"
+        "[{\"name\":\"\",\"key\":\"k\",\"size\":1}],\"stored\":\"2020-01-20T15:09:42.000Z\","
+        "\"program\":\"p\"}",
+        /* one good output, one whose key is a receipt's */
+        "{\"version\":1,\"state\":\"stored\",\"source\":\"fake\",\"job\":\"job-0\",\"outputs\":"
+        "[{\"name\":\"\",\"key\":\"k\",\"size\":1},{\"name\":\"\",\"key\":\".egress/"
+        "x\",\"size\":1}],"
+        "\"stored\":\"2020-01-20T15:09:42.000Z\",\"program\":\"p\"}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct rig r;
+        init(&r);
+        restart(&r);
+        fake_sink_place(r.sink, RECEIPT, texts[i], "", "");
+        run(&r);
+        if (r.jobs[0].outcome != TRANSFER_STORED)
+            fail_msg("%s: %s", texts[i], r.jobs[0].err.msg);
+        assert_int_equal(r.jobs[0].outputs, 1);
+        expect_object(&r, "job-0/labels-0.json", SMALL);
+        expect_receipt(&r);
+        end(&r);
+    }
+}
+
+static void test_a_receipt_too_large_is_none(void **state)
+{
+    (void)state;
+    struct rig r;
+    char *text = malloc(RECEIPT_BYTES_MAX + 2);
+    assert_non_null(text);
+    memset(text, ' ', RECEIPT_BYTES_MAX + 1);
+    text[RECEIPT_BYTES_MAX + 1] = '\0';
+    init(&r);
+    restart(&r);
+    fake_sink_place(r.sink, RECEIPT, text, "", "");
+    free(text);
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_STORED);
+    expect_receipt(&r);
+    end(&r);
+}
+
+/* The store that cannot be read must not be taken for an empty one. */
+static void test_a_receipt_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r);
+    r.to.refused = "read";
+    run(&r);
+    expect_failed(&r, ERR_AUTH);
+    assert_int_equal(fake_source_described(r.source), 0);
+    assert_int_equal(fake_sink_objects(r.sink), 0);
+    end(&r);
+}
+
+static void test_each_state_of_a_job(void **state)
+{
+    (void)state;
+    static const struct {
+        enum job_state state;
+        bool expired;
+        int outputs;
+        enum err_code describe, expected;
+    } cases[] = {
+        {JOB_UNDERWAY, false, 0, ERR_NONE, ERR_JOB_PENDING},
+        {JOB_FAILED, false, 0, ERR_NONE, ERR_JOB_FAILED},
+        {JOB_FAILED, true, 0, ERR_NONE, ERR_JOB_FAILED},
+        {JOB_COMPLETE, true, 0, ERR_NONE, ERR_JOB_EXPIRED},
+        {JOB_COMPLETE, false, -1, ERR_NONE, ERR_JOB_NO_OUTPUT},
+        {JOB_COMPLETE, false, 0, ERR_JOB_UNKNOWN, ERR_JOB_UNKNOWN},
+        {JOB_COMPLETE, false, 0, ERR_AUTH, ERR_AUTH},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig r;
+        init(&r);
+        r.from.state = cases[i].state;
+        r.from.expired = cases[i].expired;
+        r.from.outputs = cases[i].outputs;
+        r.from.describe_err.code = cases[i].describe;
+        run(&r);
+        expect_failed(&r, cases[i].expected);
+        assert_int_equal(fake_source_streams(r.source), 0);
+        assert_int_equal(fake_sink_objects(r.sink), 0);
+        end(&r);
+    }
+}
+
+static void test_the_key_is_another_jobs(void **state)
+{
+    (void)state;
+    for (unsigned force = 0; force < 2; force++) {
+        struct rig r;
+        size_t len;
+        init(&r);
+        r.config.force = force;
+        restart(&r);
+        fake_sink_place(r.sink, "job-0/labels-0.json", "theirs", "fake", "job-7");
+        run(&r);
+        expect_failed(&r, ERR_CONFLICT);
+        assert_string_equal(fake_sink_object(r.sink, "job-0/labels-0.json", &len), "theirs");
+        assert_null(fake_sink_object(r.sink, RECEIPT, &len));
+        end(&r);
+    }
+}
+
+/* A crash between the object and its receipt: the next run finds the one and writes the other. */
+static void test_stored_but_the_receipt_failed(void **state)
+{
+    (void)state;
+    struct rig r;
+    size_t len;
+    init(&r);
+    r.from.size = LARGE;
+    r.to.refused = "put"; /* the object goes in parts */
+    run(&r);
+    expect_failed(&r, ERR_AUTH);
+    assert_non_null(strstr(r.jobs[0].err.msg, "receipt"));
+    expect_object(&r, "job-0/labels-0.json", LARGE);
+    assert_null(fake_sink_object(r.sink, RECEIPT, &len));
+    r.to.refused = NULL;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_ALREADY);
+    assert_int_equal(r.jobs[0].bytes, 0);
+    expect_receipt(&r);
+    end(&r);
+}
+
+static void test_force_reads_no_receipt_and_replaces(void **state)
+{
+    (void)state;
+    struct rig r;
+    size_t len;
+    init(&r);
+    r.config.force = true;
+    restart(&r);
+    fake_sink_place(r.sink, "job-0/labels-0.json", "as it was", "fake", "job-0");
+    fake_sink_place(r.sink, RECEIPT, "as it was", "", "");
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_STORED);
+    assert_int_equal(fake_sink_calls(r.sink, "read"), 0);
+    expect_object(&r, "job-0/labels-0.json", SMALL);
+    expect_receipt(&r);
+    assert_non_null(fake_sink_object(r.sink, RECEIPT, &len));
+    end(&r);
+}
+
+static void test_without_receipts_the_object_is_asked_for(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r);
+    r.config.receipts = false;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_STORED);
+    assert_int_equal(fake_sink_objects(r.sink), 1);
+    unsigned stats = fake_sink_calls(r.sink, "stat");
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_ALREADY);
+    assert_int_equal(fake_sink_calls(r.sink, "stat"), stats + 1);
+    assert_int_equal(fake_sink_calls(r.sink, "put"), 1);
+    assert_int_equal(fake_sink_calls(r.sink, "read"), 0);
+    assert_int_equal(fake_source_streams(r.source), 0);
+    end(&r);
+}
+
+static void test_slots(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r);
+    r.config.concurrency = 2;
+    r.to.late_percent = 50;
+    go(&r, JOBS_MAX, UINT32_MAX);
+    for (unsigned i = 0; i < JOBS_MAX; i++)
+        assert_int_equal(r.jobs[i].outcome, TRANSFER_STORED);
+    assert_int_equal(r.moving_most, 2);
+    assert_int_equal(fake_sink_objects(r.sink), 2 * JOBS_MAX);
+    end(&r);
+}
+
+/* A slot whose transfer ends before it has moved anything goes to the next one. */
+static void test_slots_of_those_that_fail_at_once(void **state)
+{
+    (void)state;
+    struct rig r;
+    char long_key[KEY_MAX + 1];
+    init(&r);
+    memset(long_key, 'k', sizeof(long_key) - 1);
+    long_key[sizeof(long_key) - 1] = '\0';
+    memcpy(long_key, "{filename}", 10); /* expanded it is over the limit */
+    r.config.key_template = long_key;
+    r.config.concurrency = 1;
+    go(&r, JOBS_MAX, UINT32_MAX);
+    for (unsigned i = 0; i < JOBS_MAX; i++)
+        assert_int_equal(r.jobs[i].outcome, TRANSFER_FAILED);
+    end(&r);
+}
+
+/* Stores that ignore If-None-Match on Complete would let the last one win. */
+static void test_two_jobs_on_their_way_to_one_key(void **state)
+{
+    (void)state;
+    for (unsigned force = 0; force < 2; force++) {
+        struct rig r;
+        init(&r);
+        r.config.key_template = "fixed";
+        r.config.force = force;
+        r.from.size = LARGE;
+        r.to.careless = true;
+        go(&r, 3, UINT32_MAX);
+        unsigned stored = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            stored += r.jobs[i].outcome == TRANSFER_STORED;
+            if (r.jobs[i].outcome != TRANSFER_STORED)
+                assert_int_equal(r.jobs[i].err.code, ERR_CONFLICT);
+        }
+        assert_int_equal(stored, 1);
+        assert_int_equal(fake_sink_calls(r.sink, "complete"), 1);
+        assert_int_equal(fake_sink_objects(r.sink), 2); /* it and its receipt */
+        end(&r);
+    }
+}
+
+static void test_several_outputs(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r);
+    r.from.outputs = 3;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_STORED);
+    assert_int_equal(r.jobs[0].outputs, 3);
+    assert_int_equal(r.jobs[0].bytes, 3 * SMALL);
+    expect_object(&r, "job-0/labels-2.json", SMALL);
+    expect_receipt(&r);
+    end(&r);
+}
+
+/* The second must not be taken for stored because the first, of the same job, is. */
+static void test_several_outputs_under_one_key(void **state)
+{
+    (void)state;
+    struct rig r;
+    size_t len;
+    init(&r);
+    r.from.outputs = 2;
+    r.config.key_template = "{job_id}";
+    run(&r);
+    expect_failed(&r, ERR_CONFLICT);
+    assert_null(fake_sink_object(r.sink, RECEIPT, &len));
+    end(&r);
+}
+
+/* At every turn of the loop there is. Afterwards a new run puts everything right. */
+static void test_cancelled_at_any_moment(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t size;
+        bool receipts, tells_size;
+        unsigned step;
+    } ways[] = {{SMALL, true, true, 1}, {SMALL, false, false, 1}, {LARGE, true, true, 149}};
+    for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++) {
+        unsigned cancelled = 0, last = 0;
+        for (unsigned turn = 0; turn <= last; turn += ways[w].step) {
+            struct rig r;
+            init(&r);
+            r.from.size = ways[w].size;
+            r.from.tells_size = ways[w].tells_size;
+            r.config.receipts = ways[w].receipts;
+            r.config.concurrency = 1; /* one of them waits for the slot */
+            go(&r, 2, turn);
+            if (turn < r.turn) /* it came to that */
+                last = turn + ways[w].step;
+            assert_int_equal(fake_sink_uploads_open(r.sink), 0);
+            for (unsigned i = 0; i < 2; i++)
+                if (r.jobs[i].outcome == TRANSFER_FAILED) {
+                    assert_int_equal(r.jobs[i].err.code, ERR_CANCELLED);
+                    cancelled++;
+                }
+            go(&r, 2, UINT32_MAX);
+            assert_int_not_equal(r.jobs[0].outcome, TRANSFER_FAILED);
+            assert_int_not_equal(r.jobs[1].outcome, TRANSFER_FAILED);
+            expect_object(&r, "job-0/labels-0.json", ways[w].size);
+            expect_object(&r, "job-1/labels-0.json", ways[w].size);
+            if (ways[w].receipts)
+                expect_receipt(&r);
+            end(&r);
+        }
+        if (cancelled < 10)
+            fail_msg("way %zu: cancelled %u times only", w, cancelled);
+    }
+}
+
+/* A store that does not answer is no reason not to end. */
+static void test_cancelled_while_the_sink_does_not_answer(void **state)
+{
+    (void)state;
+    static const char *const operations[] = {"read", "stat", "begin", "part"};
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        struct rig r;
+        init(&r);
+        r.from.size = LARGE;
+        r.to.held = operations[i];
+        go(&r, 2, 3000);
+        expect_failed(&r, ERR_CANCELLED);
+        assert_int_equal(fake_sink_objects(r.sink), 0);
+        assert_true(fake_sink_calls(r.sink, operations[i]) > 0);
+        assert_int_equal(fake_sink_calls(r.sink, "abort"), strcmp(operations[i], "part") ? 0 : 2);
+        end(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stored_once_and_recognised_for_one_request),
+        cmocka_unit_test(test_a_receipt_that_is_none),
+        cmocka_unit_test(test_a_receipt_too_large_is_none),
+        cmocka_unit_test(test_a_receipt_that_cannot_be_read),
+        cmocka_unit_test(test_each_state_of_a_job),
+        cmocka_unit_test(test_the_key_is_another_jobs),
+        cmocka_unit_test(test_stored_but_the_receipt_failed),
+        cmocka_unit_test(test_force_reads_no_receipt_and_replaces),
+        cmocka_unit_test(test_without_receipts_the_object_is_asked_for),
+        cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_slots_of_those_that_fail_at_once),
+        cmocka_unit_test(test_two_jobs_on_their_way_to_one_key),
+        cmocka_unit_test(test_several_outputs),
+        cmocka_unit_test(test_several_outputs_under_one_key),
+        cmocka_unit_test(test_cancelled_at_any_moment),
+        cmocka_unit_test(test_cancelled_while_the_sink_does_not_answer),
+    };
+    log_init(stderr, LOG_ERROR, LOG_HUMAN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
