@@ -54,8 +54,9 @@ static struct part *new_part(struct copy *c, uint64_t cap)
 static void free_part(struct copy *c, struct part *part)
 {
     struct part **at = &c->parts;
-    while (*at != part)
+    while (*at && *at != part)
         at = &(*at)->next;
+    CHECK(*at);
     *at = part->next;
     give_back(c, part->cap);
     free(part->data);

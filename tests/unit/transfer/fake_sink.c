@@ -402,11 +402,10 @@ unsigned fake_sink_objects(const struct fake_sink *s)
 
 unsigned fake_sink_calls(const struct fake_sink *s, const char *operation)
 {
-    enum kind kind = 0;
-    while (kind < KINDS && !is(kind, operation))
-        kind++;
-    CHECK(kind < KINDS);
-    return s->calls[kind];
+    for (unsigned kind = 0; kind < KINDS; kind++)
+        if (is((enum kind)kind, operation))
+            return s->calls[kind];
+    check_failed("the operation is known", __FILE__, __LINE__);
 }
 
 void fake_sink_free(struct fake_sink *s)
