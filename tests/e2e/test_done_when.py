@@ -110,8 +110,8 @@ def test_unknown_length_into_a_directory_in_little_memory(egress, sim, directory
 @pytest.mark.timeout(300)
 def test_thousands_of_small_jobs(egress, sim, store):
     """Neither memory nor descriptors grow with their number. (The receipts of a hundred jobs are
-    asked for ahead, each over a connection of its own.)"""
-    few, many = (100, 500) if store.kind == "s3" else (200, 2000)
+    asked for ahead, each over a connection of its own; libcurl keeps up to 128 of them.)"""
+    few, many = (200, 600) if store.kind == "s3" else (200, 2000)
     peaks, descriptors = [], []
     for n, seed in ((few, 1), (many, 2)):
         s = sim("--generate", n, "--size", "1..3000", "--seed", seed)
@@ -125,7 +125,7 @@ def test_thousands_of_small_jobs(egress, sim, store):
         peaks.append(watch.peak_mib)
         descriptors.append(max(watch.descriptors))
     assert len(store.receipts()) == few + many
-    assert max(descriptors) < 150, descriptors
-    assert descriptors[1] <= descriptors[0] + 16, descriptors
+    assert max(descriptors) < 200, descriptors
+    assert descriptors[1] <= descriptors[0] + 32, descriptors
     if not is_sanitized():
         assert peaks[1] < peaks[0] + 8, peaks
