@@ -399,6 +399,16 @@ struct s3_call *s3_abort_upload(struct s3 *s3, const char *key, const char *uplo
     return s3_call_start(call);
 }
 
+struct s3_call *s3_delete(struct s3 *s3, const char *key, const char *if_match, s3_done_fn *done,
+                          void *arg)
+{
+    struct s3_call *call = s3_call_new(s3, "DeleteObject", "DELETE", key, done, arg);
+    if (if_match && is_printable_ascii(if_match))
+        s3_call_header(call, "if-match", if_match);
+    call->on_answer = read_nothing;
+    return s3_call_start(call);
+}
+
 /* ---- ListObjectsV2 ---- */
 
 struct page {
@@ -430,22 +440,12 @@ static void each_of_list(void *arg, const char *path, const char *text)
     }
 }
 
-/* AWS encodes keys as HTML forms do: a '+' is a space there, and a plus is %2B. */
 static void tell_key(const struct s3_call *call, const char *text, bool encoded)
 {
-    if (!encoded) {
-        call->each(call->arg, text);
-        return;
-    }
-    struct buf key = BUF_INIT(XML_SIZE_MAX);
-    char *spaced = xstrdup(text);
-    for (char *plus = strchr(spaced, '+'); plus; plus = strchr(plus, '+'))
-        *plus = ' ';
-    /* A NUL cannot be in a key of ours; whatever else cannot be decoded is none of ours either. */
-    if (url_decode(&key, spaced, strlen(spaced)) == 0 && strlen(buf_str(&key)) == key.len)
-        call->each(call->arg, buf_str(&key));
-    free(spaced);
-    buf_release(&key);
+    char *key = s3_call_listed_key(text, encoded);
+    if (key)
+        call->each(call->arg, key);
+    free(key);
 }
 
 static void list_query(struct s3_call *call, const char *prefix, const char *token)

@@ -70,8 +70,9 @@ static void print_json(struct fetch *f, const struct transfer_result *r)
                    err_is_retryable(&r->err) ? "true" : "false");
         text_json_quote(&line, r->err.msg);
     } else {
-        buf_printf(&line, ",\"bytes\":%" PRIu64 ",\"duration_ms\":%" PRId64 ",\"objects\":[",
-                   r->bytes, r->duration_ms);
+        buf_printf(&line, ",\"bytes\":%" PRIu64 ",\"resumed_bytes\":%" PRIu64
+                   ",\"duration_ms\":%" PRId64 ",\"objects\":[",
+                   r->bytes, r->resumed, r->duration_ms);
         for (size_t i = 0; i < r->receipt->n_outputs; i++) {
             if (i)
                 buf_byte(&line, ',');
