@@ -440,12 +440,22 @@ static void each_of_list(void *arg, const char *path, const char *text)
     }
 }
 
+/* AWS encodes keys as HTML forms do: a '+' is a space there, and a plus is %2B. */
 static void tell_key(const struct s3_call *call, const char *text, bool encoded)
 {
-    char *key = s3_call_listed_key(text, encoded);
-    if (key)
-        call->each(call->arg, key);
-    free(key);
+    if (!encoded) {
+        call->each(call->arg, text);
+        return;
+    }
+    struct buf key = BUF_INIT(XML_SIZE_MAX);
+    char *spaced = xstrdup(text);
+    for (char *plus = strchr(spaced, '+'); plus; plus = strchr(plus, '+'))
+        *plus = ' ';
+    /* A NUL cannot be in a key of ours; whatever else cannot be decoded is none of ours either. */
+    if (url_decode(&key, spaced, strlen(spaced)) == 0 && strlen(buf_str(&key)) == key.len)
+        call->each(call->arg, buf_str(&key));
+    free(spaced);
+    buf_release(&key);
 }
 
 static void list_query(struct s3_call *call, const char *prefix, const char *token)

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "aws/xml.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/text.h"
@@ -293,22 +292,4 @@ void s3_cancel(struct s3_call *call)
         http_cancel(call->http);
     else if (call->timer.armed)
         loop_timer_start(call->s3->loop, &call->timer, 0, timer_due, call);
-}
-
-/* AWS encodes keys as HTML forms do: a '+' is a space there, and a plus is %2B. */
-char *s3_call_listed_key(const char *text, bool encoded)
-{
-    char *spaced = xstrdup(text);
-    if (!encoded)
-        return spaced;
-    struct buf key = BUF_INIT(XML_SIZE_MAX);
-    for (char *plus = strchr(spaced, '+'); plus; plus = strchr(plus, '+'))
-        *plus = ' ';
-    /* A NUL cannot be in a key of ours; whatever else cannot be decoded is none of ours either. */
-    bool fine = url_decode(&key, spaced, strlen(spaced)) == 0 && strlen(buf_str(&key)) == key.len;
-    free(spaced);
-    if (fine)
-        return buf_take(&key);
-    buf_release(&key);
-    return NULL;
 }

@@ -92,9 +92,6 @@ struct s3_call *s3_call_start(struct s3_call *call);
 enum s3_next s3_call_not_s3(struct s3_call *call, const struct http_response *rsp, struct err *err);
 enum s3_next s3_call_refused(struct s3_call *call, const struct http_response *rsp,
                              struct err *err);
-/* A key as a listing has it (`encoded`: with encoding-type=url) -> as it is; NULL when it cannot be
- * one of ours. Caller frees. */
-char *s3_call_listed_key(const char *text, bool encoded);
 /* ERR_PROTOCOL: "s3://b/k: PutObject: WHY". */
 enum s3_next s3_call_nonsense(struct s3_call *call, const char *why, struct err *err);
 

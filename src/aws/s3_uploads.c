@@ -21,7 +21,7 @@ struct entry {
 struct page {
     const char *root;  /* name of the document's root */
     const char *group; /* what each entry is an element of: "/Part" */
-    bool seen_root, encoded, truncated;
+    bool seen_root, truncated;
     char *next_number, *next_key, *next_id; /* owned; where the next page begins */
     struct entry now;                       /* the one being read */
     struct entry *entries;                  /* owned */
@@ -95,8 +95,6 @@ static void each_element(void *arg, const char *path, const char *text)
         end_of_entry(page);
     else if (strncmp(rest, page->group, group) == 0 && rest[group] == '/')
         in_entry(&page->now, rest + group + 1, text);
-    else if (strcmp(rest, "/EncodingType") == 0)
-        page->encoded = strcmp(text, "url") == 0;
     else if (strcmp(rest, "/IsTruncated") == 0)
         page->truncated = strcmp(text, "true") == 0;
     else if (strcmp(rest, "/NextPartNumberMarker") == 0)
@@ -179,33 +177,29 @@ struct s3_call *s3_list_parts(struct s3 *s3, const char *key, const char *upload
 
 /* ---- ListMultipartUploads ---- */
 
-static void uploads_query(struct s3_call *call, const char *upload_id)
+static void uploads_query(struct s3_call *call, const char *key, const char *upload_id)
 {
     buf_clear(&call->query);
+    /* No encoding-type: Ceph then encodes, and does not say so. */
     s3_call_query(call, "uploads", "");
-    s3_call_query(call, "encoding-type", "url");
     if (*call->prefix)
         s3_call_query(call, "prefix", call->prefix);
-    if (call->token) {
-        s3_call_query(call, "key-marker", call->token);
-        s3_call_query(call, "upload-id-marker", upload_id ? upload_id : "");
+    if (key) {
+        s3_call_query(call, "key-marker", key);
+        s3_call_query(call, "upload-id-marker", upload_id);
     }
 }
 
 static enum s3_next next_uploads(struct s3_call *call, struct page *page, struct err *err)
 {
-    char *key = page->next_key ? s3_call_listed_key(page->next_key, page->encoded) : NULL;
-    /* The key may stay the same from page to page (many uploads of one key): the circle is looked
-     * for in both. */
-    char *both = xprintf("%s\n%s", key ? key : "", page->next_id ? page->next_id : "");
-    enum s3_next next = turn_page(call, key && *key ? both : NULL, err);
-    if (next == S3_AGAIN) {
-        char *token = call->token;
-        call->token = key;
-        uploads_query(call, page->next_id);
-        call->token = token;
-    }
-    free(key);
+    const char *key = page->next_key ? page->next_key : "";
+    const char *id = page->next_id ? page->next_id : "";
+    /* The key may stay the same from page to page (many uploads of one key): a circle is looked for
+     * in both. */
+    char *both = xprintf("%s\n%s", key, id);
+    enum s3_next next = turn_page(call, *key ? both : NULL, err);
+    if (next == S3_AGAIN)
+        uploads_query(call, key, id);
     free(both);
     return next;
 }
@@ -218,10 +212,9 @@ static enum s3_next read_uploads(struct s3_call *call, const struct http_respons
     for (size_t i = 0; next == S3_DONE && i < page.n; i++) {
         const struct entry *e = &page.entries[i];
         int64_t started_ms = 0;
-        char *key = e->key ? s3_call_listed_key(e->key, page.encoded) : NULL;
-        if (key && e->upload_id && e->initiated && date_parse_iso8601(e->initiated, &started_ms) == 0)
-            call->each_upload(call->arg, key, e->upload_id, started_ms);
-        free(key);
+        if (e->key && e->upload_id && e->initiated &&
+            date_parse_iso8601(e->initiated, &started_ms) == 0)
+            call->each_upload(call->arg, e->key, e->upload_id, started_ms);
     }
     if (next == S3_DONE && page.truncated)
         next = next_uploads(call, &page, err);
@@ -237,6 +230,6 @@ struct s3_call *s3_list_uploads(struct s3 *s3, const char *prefix, s3_upload_fn 
     call->answer_max = XML_SIZE_MAX;
     call->each_upload = each;
     call->on_answer = read_uploads;
-    uploads_query(call, NULL);
+    uploads_query(call, NULL, NULL);
     return s3_call_start(call);
 }

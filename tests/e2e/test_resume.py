@@ -41,7 +41,7 @@ def sha256(s3, bucket, key):
 
 @pytest.mark.parametrize("mode", ["length", "chunked"])
 def test_goes_on_where_it_was_killed(egress, sim, ceph, mode):
-    s = sim("--generate", 1, "--size", SIZE, "--set", "body_rate=25M", "--set", f"length={mode}",
+    s = sim("--generate", 1, "--size", SIZE, "--set", "body_rate=25M", "--set", f"framing={mode}",
             "--set", "x_goog_hash=crc32c")  # fmt: skip
     (job,) = s.ids()
     bucket = ceph.bucket()
