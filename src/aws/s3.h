@@ -105,9 +105,17 @@ struct s3_call *s3_upload_part(struct s3 *s3, const char *key, const char *uploa
                                uint32_t number, const void *data, size_t len, uint32_t crc32c,
                                char etag[S3_ETAG_SIZE], s3_done_fn *done, void *arg);
 
+/* One that is stored. Stores that check CRC32Cs want each again at completion; has_crc32c: known.
+ */
+struct s3_part {
+    char *etag;
+    bool has_crc32c;
+    uint32_t crc32c;
+};
+
 struct s3_parts {
     const char *upload_id;
-    char *const *etags; /* of parts 1 to n, none NULL */
+    const struct s3_part *parts; /* 1 to n, no etag NULL */
     uint32_t n;
     uint64_t size; /* of the whole, as is crc32c */
     uint32_t crc32c;

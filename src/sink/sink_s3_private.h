@@ -21,8 +21,8 @@ struct sink_upload {
     char *key;                        /* owned; with the prefix */
     char *id;                         /* owned */
     char attempt[S3_ATTEMPT_SIZE];
-    char **etags; /* owned; of parts 1 to n_etags, NULL for those not stored yet */
-    uint32_t n_etags;
+    struct s3_part *parts; /* owned, etags too: of 1 to n_parts, NULL for those not stored yet */
+    uint32_t n_parts;
     /* A part ended without an answer: the store may take it in even after an abort. */
     bool strays;
 };

@@ -18,9 +18,9 @@ void sink_s3_upload_free(struct sink_upload *upload)
 {
     if (!upload)
         return;
-    for (uint32_t i = 0; i < upload->n_etags; i++)
-        free(upload->etags[i]);
-    free(upload->etags);
+    for (uint32_t i = 0; i < upload->n_parts; i++)
+        free(upload->parts[i].etag);
+    free(upload->parts);
     free(upload->id);
     free(upload->key);
     free(upload);
@@ -37,7 +37,7 @@ static void begin_done(void *arg, const struct err *err)
 }
 
 struct sink_op *sink_s3_begin(struct sink *sink, const struct sink_object *object,
-                                   struct sink_upload **out, sink_done_fn *done, void *arg)
+                              struct sink_upload **out, sink_done_fn *done, void *arg)
 {
     struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
     struct sink_upload *upload = xcalloc(1, sizeof(*upload));
@@ -52,36 +52,40 @@ struct sink_op *sink_s3_begin(struct sink *sink, const struct sink_object *objec
     return op;
 }
 
-static void keep_etag(struct sink_upload *upload, uint32_t number, const char *etag)
+/* crc32c: NULL when it is not known. */
+static void keep_part(struct sink_upload *upload, uint32_t number, const char *etag,
+                      const uint32_t *crc32c)
 {
-    if (number > upload->n_etags) {
-        upload->etags = xrealloc(upload->etags, number * sizeof(upload->etags[0]));
-        for (uint32_t i = upload->n_etags; i < number; i++)
-            upload->etags[i] = NULL;
-        upload->n_etags = number;
+    if (number > upload->n_parts) {
+        upload->parts = xrealloc(upload->parts, number * sizeof(upload->parts[0]));
+        for (uint32_t i = upload->n_parts; i < number; i++)
+            upload->parts[i] = (struct s3_part){0};
+        upload->n_parts = number;
     }
-    free(upload->etags[number - 1]);
-    upload->etags[number - 1] = xstrdup(etag);
+    struct s3_part *part = &upload->parts[number - 1];
+    free(part->etag);
+    *part = (struct s3_part){xstrdup(etag), crc32c, crc32c ? *crc32c : 0};
 }
 
 static void part_done(void *arg, const struct err *err)
 {
     struct sink_op *op = arg;
     if (!err)
-        keep_etag(op->upload, op->part_number, op->etag);
+        keep_part(op->upload, op->part_number, op->etag, &op->crc32c);
     else if (!err->http_status)
         op->upload->strays = true;
     sink_s3_op_end(op, err);
 }
 
 struct sink_op *sink_s3_part(struct sink_upload *upload, uint32_t number, uint64_t offset,
-                                  const void *data, size_t len, uint32_t crc32c, sink_done_fn *done,
-                                  void *arg)
+                             const void *data, size_t len, uint32_t crc32c, sink_done_fn *done,
+                             void *arg)
 {
     (void)offset;
     struct sink_op *op = sink_s3_op_new(upload->sink, done, arg);
     op->upload = upload;
     op->part_number = number;
+    op->crc32c = crc32c;
     op->call = s3_upload_part(upload->sink->s3, upload->key, upload->id, number, data, len, crc32c,
                               op->etag, part_done, op);
     return op;
@@ -92,7 +96,7 @@ static void complete_send(struct sink_op *op)
     struct s3_object o = sink_s3_described(op);
     struct s3_parts parts = {
         .upload_id = op->upload->id,
-        .etags = op->upload->etags,
+        .parts = op->upload->parts,
         .n = op->n_parts,
         .size = op->size,
         .crc32c = op->crc32c,
@@ -101,12 +105,11 @@ static void complete_send(struct sink_op *op)
 }
 
 struct sink_op *sink_s3_complete(struct sink_upload *upload, uint32_t n_parts, uint64_t size,
-                                      uint32_t crc32c, char etag_out[128], sink_done_fn *done,
-                                      void *arg)
+                                 uint32_t crc32c, char etag_out[128], sink_done_fn *done, void *arg)
 {
-    CHECK(n_parts >= 1 && n_parts <= upload->n_etags);
+    CHECK(n_parts >= 1 && n_parts <= upload->n_parts);
     for (uint32_t i = 0; i < n_parts; i++)
-        CHECK(upload->etags[i]);
+        CHECK(upload->parts[i].etag);
     struct sink_op *op = sink_s3_op_new(upload->sink, done, arg);
     op->key = xstrdup(upload->key);
     op->upload = upload;
@@ -177,7 +180,7 @@ static void on_part(void *arg, uint32_t number, uint64_t size, const char *etag,
                     const uint32_t *crc32c)
 {
     struct sink_op *op = arg;
-    keep_etag(op->upload, number, etag);
+    keep_part(op->upload, number, etag, crc32c);
     op->part(op->arg, number, size, crc32c);
 }
 
