@@ -72,6 +72,9 @@ struct s3_call {
 
     /* progress */
     struct http_call *http; /* NULL between exchanges */
+    struct credentials_wait wait; /* for credentials, before the exchange */
+    int renewals;                 /* exchanges begun again, as credentials had run out */
+    bool run_out;                 /* this one's had */
     struct loop_timer timer;
     int64_t again_ms;
     int tries;

@@ -59,6 +59,7 @@ struct http_call {
     bool has_body;
     size_t max_body;
     unsigned flags;
+    int64_t timeout_ms;
 
     /* the attempt */
     CURL *easy;
@@ -354,6 +355,9 @@ static void set_up_easy(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)config.o.connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((config.o.stall_timeout_ms + 999) / 1000));
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+    if (call->flags & HTTP_NO_PROXY)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
     if (config.o.ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, config.o.ca_bundle);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -597,6 +601,7 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     call->has_body = rq->has_body || rq->body_len > 0;
     call->max_body = rq->max_body;
     call->flags = rq->flags;
+    call->timeout_ms = rq->timeout_ms;
     for (size_t i = 0; i < rq->n_headers; i++)
         call->headers[call->n_headers++] = (struct header){
             .name = xstrdup(rq->headers[i].name),
