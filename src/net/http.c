@@ -519,6 +519,9 @@ static struct err judge(struct http_call *call, CURLcode code)
         err.retry_after_ms = after ? retry_after_ms(after) : 0;
     } else if (code != CURLE_OK) {
         net_error_from_curl(&err, code, what, call->curl_error);
+    } else if (!call->headers_done) {
+        /* libcurl takes the end of a connection within the headers for the end of the answer. */
+        err_set(&err, ERR_NETWORK, "%s: the connection ended within the answer's headers", what);
     }
     return err;
 }
