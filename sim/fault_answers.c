@@ -27,8 +27,7 @@ static enum MHD_Result answer_status(struct request *rq)
     if (fault->retry_after_s >= 0 && rq->sim->sw.retry_after == RETRY_AFTER_DATE)
         date_format_http(clock_wall_ms() + fault->retry_after_s * 1000, rq->retry_after);
     else if (fault->retry_after_s >= 0)
-        snprintf(rq->retry_after, sizeof(rq->retry_after), "%lld",
-                 (long long)fault->retry_after_s);
+        snprintf(rq->retry_after, sizeof(rq->retry_after), "%lld", (long long)fault->retry_after_s);
     if (strncmp(rq->route->pattern, "/signed/", 8) == 0)
         return respond_store_error(rq, fault->number,
                                    fault->number == 503 ? "SlowDown" : "InternalError", message);

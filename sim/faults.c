@@ -46,7 +46,8 @@ static const struct row table[FAULT_KINDS] = {
     [FAULT_RESET] = {"reset", BYTES, "", NULL, HTTP,
                      "the connection is reset after so many bytes of the body; without a value "
                      "after a number that is drawn"},
-    [FAULT_TRUNCATE] = {"truncate", BYTES, "", NULL, HTTP, "the same, but closed in an orderly way"},
+    [FAULT_TRUNCATE] = {"truncate", BYTES, "", NULL, HTTP,
+                        "the same, but closed in an orderly way"},
     [FAULT_STALL] = {"stall", TIME, "", NULL, HTTP,
                      "silence in mid-body; without a value until the client goes away"},
     [FAULT_SLOW] = {"slow", BYTES, NULL, NULL, HTTP, "so many bytes of the body a second"},
@@ -356,8 +357,7 @@ void faults_help(FILE *out)
                 row->help);
         if (has_value)
             fprintf(out, " (%s%s%s)", expected(row, text),
-                    is_optional && *row->initial ? "; else " : "",
-                    is_optional ? row->initial : "");
+                    is_optional && *row->initial ? "; else " : "", is_optional ? row->initial : "");
         fputs(row->where & HTTP     ? "\n"
               : row->where & JSON   ? "; JSON routes\n"
               : row->where & OUTPUT ? "; routes of outputs\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * faults: what goes wrong on purpose, as `--fault ROUTE:KIND[=VALUE]@WHEN`. The table in faults.c is
- * the only list of kinds: names, values, defaults and the text of --help. Set before any thread
+ * faults: what goes wrong on purpose, as `--fault ROUTE:KIND[=VALUE]@WHEN`. The table in faults.c
+ * is the only list of kinds: names, values, defaults and the text of --help. Set before any thread
  * starts, read by all.
  *
  *     struct faults faults = {0};
@@ -60,7 +60,7 @@ enum {
 struct fault {
     enum fault_kind kind;
     int64_t number; /* the value: bytes, milliseconds, status, place of a choice; -1: none given */
-    int64_t retry_after_s; /* status; -1: no Retry-After */
+    int64_t retry_after_s;     /* status; -1: no Retry-After */
     char url[FAULT_TEXT_SIZE]; /* redirect */
 
     bool slots[FAULT_SLOTS];
@@ -79,7 +79,8 @@ int faults_add(struct faults *faults, const char *text, struct err *err);
 /* After the last faults_add(). */
 void faults_seed(struct faults *faults, uint64_t seed);
 
-/* What happens to request n of the slot; NULL: nothing. *drawn is for what the fault draws itself. */
+/* What happens to request n of the slot; NULL: nothing. *drawn is for what the fault draws itself.
+ */
 const struct fault *faults_decide(const struct faults *faults, size_t slot, uint64_t n,
                                   uint64_t *drawn);
 

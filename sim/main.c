@@ -203,15 +203,16 @@ static void print_help(void)
         "\nSwitches, with their defaults: what is not known about the Platform\n",
         stdout);
     switches_help(stdout);
-    fputs("\nFaults: what goes wrong on purpose, as --fault ROUTE:KIND[=VALUE]@WHEN\n"
-          "  ROUTE is one of those below, as /sim/stats names them; * is all of them but WEBHOOK,\n"
-          "  the sender of webhooks. WHEN is a percentage of the requests (5, 0.5), or some of them\n"
-          "  by number (#1, #2..4, #3..). Which requests a percentage hits follows from --seed, the\n"
-          "  route and the request's number. A request has one fault at most: the first that fits;\n"
-          "  the percentages of a route add up to 100 at most. /sim/stats counts what happened.\n"
-          "    --fault 'GET /v1/jobs/{id}/output:reset@10' --fault '*:status=503,2@5'\n"
-          "\nKinds of faults\n",
-          stdout);
+    fputs(
+        "\nFaults: what goes wrong on purpose, as --fault ROUTE:KIND[=VALUE]@WHEN\n"
+        "  ROUTE is one of those below, as /sim/stats names them; * is all of them but WEBHOOK,\n"
+        "  the sender of webhooks. WHEN is a percentage of the requests (5, 0.5), or some of them\n"
+        "  by number (#1, #2..4, #3..). Which requests a percentage hits follows from --seed, the\n"
+        "  route and the request's number. A request has one fault at most: the first that fits;\n"
+        "  the percentages of a route add up to 100 at most. /sim/stats counts what happened.\n"
+        "    --fault 'GET /v1/jobs/{id}/output:reset@10' --fault '*:status=503,2@5'\n"
+        "\nKinds of faults\n",
+        stdout);
     faults_help(stdout);
 }
 

@@ -36,9 +36,9 @@ struct listener {
 struct sim {
     struct switches sw;
     const struct faults *faults; /* borrowed: outlives the server */
-    struct jobs *jobs;       /* owned by main */
-    struct size_range sizes; /* of uploaded jobs' outputs */
-    const char *token;       /* borrowed: outlives the server */
+    struct jobs *jobs;           /* owned by main */
+    struct size_range sizes;     /* of uploaded jobs' outputs */
+    const char *token;           /* borrowed: outlives the server */
     unsigned char sign_key[32];
     struct hash_cache hashes;
 
@@ -65,10 +65,10 @@ struct request {
     bool head;
     bool on_signed_port;
 
-    const struct fault *fault; /* what is to happen to it, or NULL */
-    uint64_t drawn;            /* what the fault draws from */
-    bool body_done;            /* a fault of bodies has its body */
-    bool url_expired;          /* its signed URL expired with it */
+    const struct fault *fault;        /* what is to happen to it, or NULL */
+    uint64_t drawn;                   /* what the fault draws from */
+    bool body_done;                   /* a fault of bodies has its body */
+    bool url_expired;                 /* its signed URL expired with it */
     char retry_after[DATE_TEXT_SIZE]; /* value of that header of the answer, or "" */
 };
 
