@@ -150,7 +150,7 @@ static void release_answer(struct answer *a)
 /* Of a refusal only the code is told: its message may quote what was signed, tokens included. */
 static void refused(const struct sts_call *call, const char *code, int status, struct err *err)
 {
-    const char *from = call->who ? call->who->provider : "the token";
+    const char *from = call->who ? call->who->provider : "web identity";
     const char *arn = call->role_arn, *url = call->sts->url;
     if (strcmp(code, "AccessDenied") == 0)
         err_set(err, ERR_AUTH,
@@ -167,8 +167,9 @@ static void refused(const struct sts_call *call, const char *code, int status, s
                 url, arn, code, from);
     else
         err_set(err, ERR_AUTH,
-                "%s: to assume %.200s, %s is refused (%s): check the role and who may assume it",
-                url, arn, call->who ? from : "the token", *code ? code : "no reason given");
+                "%s does not let the credentials from %s assume %.200s (%s): check the role, who may "
+                "assume it, and what is set for it",
+                url, from, arn, *code ? code : "no reason given");
     err->http_status = status;
 }
 
