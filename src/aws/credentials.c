@@ -62,6 +62,9 @@ static void answer_all(struct credentials *c)
 {
     struct err err = c->failed;
     bool fine = usable(c);
+    if (!fine && err.code == ERR_NONE)
+        err_set(&err, ERR_AUTH, "%s gives credentials that expire as soon as they are there",
+                c->source->provider);
     for (struct credentials_wait *w = c->waits; w; w = w->next)
         w->due = true;
     while (c->waits && c->waits->due) {

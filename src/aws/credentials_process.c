@@ -108,7 +108,10 @@ static _Noreturn void become(char *const *words, char **environment, long n_fds,
     sigset_t none;
     sigemptyset(&none);
     setsid();
-    int null = open("/dev/null", O_RDWR);
+    /* Out of the way of 0 to 2, which may have been closed when we were started. */
+    int null = fcntl(open("/dev/null", O_RDWR), F_DUPFD, STDERR_FILENO + 1);
+    out = fcntl(out, F_DUPFD, STDERR_FILENO + 1);
+    told = fcntl(told, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
         dup2(null, STDERR_FILENO) >= 0) {
         for (int fd = STDERR_FILENO + 1; fd < n_fds; fd++)
@@ -172,7 +175,7 @@ static int read_output(struct process *p, int fd, int64_t deadline_ms)
         if (n == 0)
             return 0;
         if (n > 0 && buf_append(&p->output, data, (size_t)n) < 0)
-            return err_set(&p->err, ERR_PROTOCOL, "%s printed more than 64 KiB", p->words[0]);
+            return err_set(&p->err, ERR_CONFIG, "%s printed more than 64 KiB", p->words[0]);
         if (n < 0 && errno != EINTR)
             return err_set_errno(&p->err, ERR_IO, errno, "the output of %s", p->words[0]);
     }
@@ -253,9 +256,9 @@ static void on_ended(void *arg)
         close(p->wake[1]);
     p->wake[1] = -1;
     struct err err = p->err;
-    if (err.code == ERR_NONE)
-        (void)!credentials_from_json(&found, PROVIDER, "what it printed", 1, buf_str(&p->output),
-                                     p->output.len, &err);
+    if (err.code == ERR_NONE && credentials_from_json(&found, PROVIDER, "what it printed", 1,
+                                                      buf_str(&p->output), p->output.len, &err) < 0)
+        err.code = ERR_CONFIG;
     credentials_wipe(&p->output);
     if (err.code != ERR_NONE)
         err_prefix(&err, "credential_process");

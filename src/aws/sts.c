@@ -166,10 +166,11 @@ static void refused(const struct sts_call *call, const char *code, int status, s
                 "from %s and this machine's clock",
                 url, arn, code, from);
     else
-        err_set(err, ERR_AUTH,
-                "%s does not let the credentials from %s assume %.200s (%s): check the role, who may "
-                "assume it, and what is set for it",
-                url, from, arn, *code ? code : "no reason given");
+        err_set(
+            err, ERR_AUTH,
+            "%s does not let the credentials from %s assume %.200s (%s): check the role, who may "
+            "assume it, and what is set for it",
+            url, from, arn, *code ? code : "no reason given");
     err->http_status = status;
 }
 

@@ -174,8 +174,6 @@ static void assert_refused(const char *profile, const char *says)
     loop_free(loop);
 }
 
-static void wait_ms(struct bench *b, int64_t ms);
-
 static void stop_loop(void *arg)
 {
     loop_stop(((struct bench *)arg)->loop);
@@ -588,12 +586,12 @@ static void test_process_nonsense(void **state)
         {"/nosuch/program x", 5000, ERR_CONFIG, "/nosuch/program cannot be run: No such file"},
         {"sh -c 'echo hunter2 >&2; exit 7'", 5000, ERR_AUTH, "ended with status 7"},
         {"sh -c 'kill -9 $$'", 5000, ERR_AUTH, "ended by signal 9"},
-        {"echo hunter2", 5000, ERR_PROTOCOL, "is not JSON"},
-        {"true", 5000, ERR_PROTOCOL, "is not JSON"},
-        {"echo '{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"hunter2\"}'", 5000, ERR_PROTOCOL,
+        {"echo hunter2", 5000, ERR_CONFIG, "is not JSON"},
+        {"true", 5000, ERR_CONFIG, "is not JSON"},
+        {"echo '{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"hunter2\"}'", 5000, ERR_CONFIG,
          "\"Version\": 1"},
-        {"echo '{\"Version\":\"1\",\"AccessKeyId\":\"A\"}'", 5000, ERR_PROTOCOL, "\"Version\": 1"},
-        {"yes hunter2", 20000, ERR_PROTOCOL, "printed more than 64 KiB"},
+        {"echo '{\"Version\":\"1\",\"AccessKeyId\":\"A\"}'", 5000, ERR_CONFIG, "\"Version\": 1"},
+        {"yes hunter2", 20000, ERR_CONFIG, "printed more than 64 KiB"},
         {"sleep 1000", 200, ERR_TIMEOUT, "did not end within 1 s"},
         {"sh -c 'exec >&-; sleep 1000'", 300, ERR_TIMEOUT, "did not end within"},
         {"sh -c 'sleep 1000 & wait'", 300, ERR_TIMEOUT, "did not end within"},
