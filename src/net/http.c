@@ -502,6 +502,15 @@ static void describe(const struct http_call *call, char out[WHAT_MAX])
     snprintf(out, WHAT_MAX, "%s %.*s", call->method, len, call->url);
 }
 
+/* The body of a refusal says what it is about; half of it does not. Of a server's fault the status
+ * is enough. */
+static bool reason_is_cut(const struct http_call *call)
+{
+    int status = call->rsp.status;
+    return status >= 400 && status < 500 && status != 429 &&
+           call->rsp.content_length > (int64_t)call->answer_body.len;
+}
+
 /* What the attempt came to; ERR_NONE is a 2xx. */
 static struct err judge(struct http_call *call, CURLcode code)
 {
@@ -511,8 +520,7 @@ static struct err judge(struct http_call *call, CURLcode code)
     char what[WHAT_MAX];
     describe(call, what);
     bool error_status = call->headers_done && !is_success(call);
-    if (error_status) {
-        /* Whether the error's body came whole does not matter. */
+    if (error_status && !(code != CURLE_OK && reason_is_cut(call))) {
         const char *after = http_response_header(&call->rsp, "Retry-After");
         err_set(&err, ERR_HTTP, "%s answered %d", what, call->rsp.status);
         err.http_status = call->rsp.status;

@@ -154,8 +154,8 @@ static void look_done(void *arg, const struct err *err)
     sink_s3_op_end(op, &e);
 }
 
-/* A refusal may be the answer to a repetition whose first answer was lost: the object's metadata
- * tells whether it is this very attempt's. */
+/* The answer may have got lost, or be that to a repetition: the object's metadata tells whether it
+ * is this very attempt's. */
 static void look(struct sink_op *op, const struct err *refusal)
 {
     op->refusal = *refusal;
@@ -163,11 +163,17 @@ static void look(struct sink_op *op, const struct err *refusal)
     op->call = s3_head(op->sink->s3, op->key, &op->info, look_done, op);
 }
 
+static bool is_inconclusive(const struct err *err)
+{
+    return err->code == ERR_EXISTS || err->code == ERR_NETWORK || err->code == ERR_TIMEOUT ||
+           err->code == ERR_PROTOCOL || s3_error_upload_gone(err);
+}
+
 void sink_s3_stored_or_not(void *arg, const struct err *err)
 {
     struct sink_op *op = arg;
     op->call = NULL;
-    if (err && (err->code == ERR_EXISTS || s3_error_upload_gone(err)) && !op->cancelled) {
+    if (err && is_inconclusive(err) && !op->cancelled) {
         look(op, err);
         return;
     }
