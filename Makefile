@@ -77,10 +77,12 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_PROGRAMS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
 # Programs that end-to-end tests run besides our own.
 TOOL_SOURCES := $(wildcard tests/tools/*.c)
-TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%)
+FAULTPROXY_SOURCES := $(wildcard tests/faultproxy/*.c)
+TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/faultproxy
 BENCH_SOURCES := $(wildcard bench/*.c)
 BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
-SOURCES := src/main.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES)
+SOURCES := src/main.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
+           $(FAULTPROXY_SOURCES)
 
 Q := $(if $(V),,@)
 told = $(if $(V),,@echo '  $(1) $@')
@@ -150,6 +152,17 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
+$(BUILD)/tests/faultproxy: $(call objects,$(FAULTPROXY_SOURCES)) $(LIB)
+	@mkdir -p $(@D)
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
+# A real S3 server for the tests, from its sources; kept for all variants.
+VERSITYGW := build/tools/versitygw
+$(VERSITYGW): tools/build-versitygw.sh
+	@echo '  go    $@'
+	$(Q)tools/build-versitygw.sh $@
+
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call told,link)
@@ -197,10 +210,11 @@ unit-programs: $(UNIT_PROGRAMS)
 # Against the programs of this variant; EGRESS_BIN and EGRESS_SIM name others.
 .PHONY: e2e
 e2e:
-	+@$(MAKE) $(PARALLEL) programs tool-programs
+	+@$(MAKE) $(PARALLEL) programs tool-programs $(VERSITYGW)
 	@EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
 	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
 	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
+	 EGRESS_FAULTPROXY="$${EGRESS_FAULTPROXY:-$(CURDIR)/$(BUILD)/tests/faultproxy}" \
 	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini tests/e2e $(ARGS)
 
 .PHONY: tool-programs
@@ -256,7 +270,7 @@ lint-texts:
 .PHONY: format
 format:
 	clang-format -i $(wildcard src/*.c src/*/*.[ch] sim/*.[ch] tests/unit/*/*.[ch] \
-	 tests/tools/*.c tests/fuzz/*.c bench/*.c)
+	 tests/tools/*.c tests/faultproxy/*.[ch] tests/fuzz/*.c bench/*.c)
 
 # ---- installing ------------------------------------------------------------------------------
 

@@ -26,6 +26,11 @@ uint64_t content_key(const char *job_id, uint64_t seed)
     return key;
 }
 
+uint64_t content_key_version(uint64_t key, unsigned version)
+{
+    return version ? content_mix(key ^ content_mix(version)) : key;
+}
+
 static void store_le64(unsigned char *p, uint64_t word)
 {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__

@@ -44,6 +44,8 @@ static inline uint64_t content_mix(uint64_t z)
 }
 
 uint64_t content_key(const char *job_id, uint64_t seed);
+/* The key of another version of the same output; version 0 is the key itself. */
+uint64_t content_key_version(uint64_t key, unsigned version);
 
 void content_open_generated(struct content *c, uint64_t key, uint64_t size, bool gzip);
 int content_open_file(struct content *c, const char *path, bool gzip, struct err *err);

@@ -257,6 +257,26 @@ unsigned jobs_count_download(struct jobs *jobs, uint32_t index)
     return before;
 }
 
+unsigned jobs_change_output(struct jobs *jobs, uint32_t index)
+{
+    pthread_mutex_lock(&jobs->lock);
+    struct job *job = &jobs->all[index];
+    if (job->version < UINT16_MAX)
+        job->version++;
+    unsigned version = job->version;
+    pthread_mutex_unlock(&jobs->lock);
+    return version;
+}
+
+void jobs_expire_urls(struct jobs *jobs, uint32_t index)
+{
+    pthread_mutex_lock(&jobs->lock);
+    struct job *job = &jobs->all[index];
+    if (job->url_serial < UINT16_MAX)
+        job->url_serial++;
+    pthread_mutex_unlock(&jobs->lock);
+}
+
 /* ---- completion ------------------------------------------------------------------------------ */
 
 int64_t jobs_completion_due(struct jobs *jobs, uint32_t index)

@@ -82,6 +82,8 @@ struct job {
     bool archived, auto_start, no_output, foreign, deleted;
     bool notified;        /* its webhook was handed out */
     uint16_t n_downloads; /* counted for body_cut_times; stays at its maximum */
+    uint16_t version;     /* of the generated output's bytes */
+    uint16_t url_serial;  /* signed URLs with a lower one have expired */
 };
 
 struct view {
@@ -121,6 +123,11 @@ void jobs_set_state(struct jobs *jobs, uint32_t index, enum state state, enum fa
 
 /* How often the output was asked for before; counts this time. */
 unsigned jobs_count_download(struct jobs *jobs, uint32_t index);
+
+/* The output's bytes change; the new version, which is not 0. */
+unsigned jobs_change_output(struct jobs *jobs, uint32_t index);
+/* All signed URLs that the job has expire. */
+void jobs_expire_urls(struct jobs *jobs, uint32_t index);
 
 /* When the job will be COMPLETE by the clock; 0: it is not under way to that. */
 int64_t jobs_completion_due(struct jobs *jobs, uint32_t index);

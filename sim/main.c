@@ -28,9 +28,11 @@ struct options {
     struct size_range sizes;
     enum kind kind;
     uint64_t seed;
+    int64_t output_version;
     const char *token, *webhook, *webhook_dir, *jobs_dir, *digest;
     bool help, version;
     struct switches sw;
+    struct faults faults;
 };
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -107,6 +109,8 @@ static int set_option(struct options *o, const char *name, const char *value, st
         return set_token(o, value, err);
     if (strcmp(name, "--set") == 0)
         return switches_set(&o->sw, value, err);
+    if (strcmp(name, "--fault") == 0)
+        return faults_add(&o->faults, value, err);
     if (strcmp(name, "--state") == 0) {
         if (kind_parse(value, &o->kind) < 0)
             return err_set(err, ERR_USAGE, "--state %s: no such kind; --help lists them", value);
@@ -114,6 +118,10 @@ static int set_option(struct options *o, const char *name, const char *value, st
         if (text_parse_int(value, 0, INT64_MAX, &seed) < 0)
             return err_set(err, ERR_USAGE, "--seed %s: expected a whole number", value);
         o->seed = (uint64_t)seed;
+    } else if (strcmp(name, "--output-version") == 0) {
+        if (text_parse_int(value, 0, UINT16_MAX, &o->output_version) < 0)
+            return err_set(err, ERR_USAGE, "--output-version %s: expected 0..%d", value,
+                           UINT16_MAX);
     } else if (strcmp(name, "--jobs") == 0) {
         o->jobs_dir = value;
     } else if (strcmp(name, "--webhook") == 0) {
@@ -152,6 +160,7 @@ static int parse_options(struct options *o, int argc, char **argv, struct err *e
         if (set_option(o, name, equals ? equals + 1 : argv[++i], err) < 0)
             return -1;
     }
+    faults_seed(&o->faults, o->seed);
     return 0;
 }
 
@@ -160,7 +169,7 @@ static void print_help(void)
     fputs("egress-sim: a stand-in for the Voxel51 Platform's job API, for tests and the demo.\n"
           "\n"
           "  egress-sim [OPTION...]                        serves until SIGINT or SIGTERM\n"
-          "  egress-sim --digest JOB_ID --size SIZE [--seed N]\n"
+          "  egress-sim --digest JOB_ID --size SIZE [--seed N] [--output-version N]\n"
           "                                                SHA-256 of that job's generated output\n"
           "\n"
           "When it serves, it prints {\"listening\":\"http://ADDRESS:PORT\",\"token\":\"TOKEN\"}.\n"
@@ -178,6 +187,9 @@ static void print_help(void)
           "  --webhook URL           each job that becomes COMPLETE is POSTed there\n"
           "  --webhook-dir DIR       ... is written to DIR/JOB_ID.json\n"
           "  --set NAME=VALUE        a switch, see below; may be repeated\n"
+          "  --fault ROUTE:KIND[=VALUE]@WHEN\n"
+          "                          something that goes wrong, see below; may be repeated\n"
+          "  --output-version N      with --digest: of the output after its Nth change (0)\n"
           "  --help, --version\n"
           "\n"
           "Kinds\n",
@@ -191,6 +203,17 @@ static void print_help(void)
         "\nSwitches, with their defaults: what is not known about the Platform\n",
         stdout);
     switches_help(stdout);
+    fputs(
+        "\nFaults: what goes wrong on purpose, as --fault ROUTE:KIND[=VALUE]@WHEN\n"
+        "  ROUTE is one of those below, as /sim/stats names them; * is all of them but WEBHOOK,\n"
+        "  the sender of webhooks. WHEN is a percentage of the requests (5, 0.5), or some of them\n"
+        "  by number (#1, #2..4, #3..). Which requests a percentage hits follows from --seed, the\n"
+        "  route and the request's number. A request has one fault at most: the first that fits;\n"
+        "  the percentages of a route add up to 100 at most. /sim/stats counts what happened.\n"
+        "    --fault 'GET /v1/jobs/{id}/output:reset@10' --fault '*:status=503,2@5'\n"
+        "\nKinds of faults\n",
+        stdout);
+    faults_help(stdout);
 }
 
 /* ---- digest ---------------------------------------------------------------------------------- */
@@ -201,7 +224,9 @@ static int print_digest(const struct options *o, struct err *err)
     struct hashes hashes;
     char hex[65];
     uint64_t size = size_draw(o->sizes, o->digest, o->seed);
-    content_open_generated(&content, content_key(o->digest, o->seed), size, false);
+    uint64_t key = content_key(o->digest, o->seed);
+    content_open_generated(&content, content_key_version(key, (unsigned)o->output_version), size,
+                           false);
     if (content_hash(&content, false, true, &hashes) < 0)
         return err_set(err, ERR_INTERNAL, "the output cannot be generated");
     text_hex(hashes.sha256, sizeof(hashes.sha256), hex);
@@ -250,6 +275,7 @@ static int serve(struct sim *sim, const struct options *o, struct err *err)
     signal(SIGPIPE, SIG_IGN);
 
     sim->sw = o->sw;
+    sim->faults = &o->faults;
     pthread_mutex_init(&sim->hashes.lock, NULL);
     int rc = make_secrets(sim, o, token, err);
     if (rc == 0)

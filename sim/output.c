@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "body.h"
 #include "core/buf.h"
-#include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/mem.h"
 #include "core/text.h"
@@ -16,30 +16,13 @@
 #include "server.h"
 
 /* The larger the block, the fewer calls for each gigabyte; a body's memory is this. */
-enum { BLOCK = 512 * 1024, SLOW_STEP_MS = 20 };
+enum { BLOCK = 512 * 1024 };
 
 struct body {
     struct sim *sim;
     struct content content;
-    uint64_t left;     /* of the range */
-    uint64_t cut_left; /* until the connection is closed; UINT64_MAX: never */
-    int64_t began_ms;
-    uint64_t sent;
+    uint64_t left; /* of the range */
 };
-
-/* How much may go now, at body_rate; waits until it is something. */
-static size_t paced(struct body *body, size_t max)
-{
-    int64_t rate = body->sim->sw.body_rate;
-    if (rate < 0)
-        return max;
-    server_sleep(body->sim, SLOW_STEP_MS);
-    double allowed = (double)rate * (double)(clock_mono_ms() - body->began_ms) / 1000;
-    if (allowed < (double)(body->sent + 1))
-        return 0;
-    double now = allowed - (double)body->sent;
-    return now < (double)max ? (size_t)now : max;
-}
 
 /* Called by libmicrohttpd whenever it has sent what it had. */
 static ssize_t read_body(void *cls, uint64_t pos, char *buf, size_t max)
@@ -48,20 +31,12 @@ static ssize_t read_body(void *cls, uint64_t pos, char *buf, size_t max)
     struct body *body = cls;
     if (body->left == 0)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    if (body->cut_left == 0)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
     if (max > body->left)
         max = (size_t)body->left;
-    if (max > body->cut_left)
-        max = (size_t)body->cut_left;
-    max = paced(body, max);
     ssize_t n = content_read(&body->content, buf, max);
     if (n < 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     body->left -= (uint64_t)n;
-    if (body->cut_left != UINT64_MAX)
-        body->cut_left -= (uint64_t)n;
-    body->sent += (uint64_t)n;
     body->sim->output_bytes += (unsigned long long)n;
     return n;
 }
@@ -266,19 +241,25 @@ static bool wants_gzip(const struct request *rq)
            (rq->sim->sw.gzip == GZIP_ACCEPT && accepted && strstr(accepted, "gzip"));
 }
 
-static int open_content(const struct request *rq, const struct view *view, struct content *content,
+static int open_content(struct request *rq, const struct view *view, struct content *content,
                         struct err *err)
 {
     const struct job *job = &view->job;
     bool gzip = wants_gzip(rq);
-    int rc = 0;
-    if (job->extra && job->extra->path)
-        rc = content_open_file(content, job->extra->path, gzip, err);
-    else
-        content_open_generated(content, content_key(job->id, jobs_seed(rq->sim->jobs)), job->size,
-                               gzip);
+    if (job->extra && job->extra->path) {
+        if (content_open_file(content, job->extra->path, gzip, err) < 0)
+            return -1;
+    } else {
+        unsigned version = job->version;
+        if (rq->fault && rq->fault->kind == FAULT_CHANGED) {
+            version = jobs_change_output(rq->sim->jobs, view->index);
+            fault_happened(rq);
+        }
+        uint64_t key = content_key(job->id, jobs_seed(rq->sim->jobs));
+        content_open_generated(content, content_key_version(key, version), job->size, gzip);
+    }
     content->stop = &rq->sim->stopping;
-    return rc;
+    return 0;
 }
 
 static uint64_t cut_after(struct request *rq, const struct view *view)
@@ -323,12 +304,15 @@ enum MHD_Result output_respond(struct request *rq, const struct view *view)
         return unsatisfiable(rq, body);
 
     body->left = range == PARTIAL ? last - first + 1 : size;
-    body->cut_left = cut_after(rq, view);
-    body->began_ms = clock_mono_ms();
+    struct shape shape = SHAPE_PLAIN;
+    uint64_t cut_at = cut_after(rq, view);
+    shape.cut_at = cut_at < body->left ? cut_at : UINT64_MAX;
+    shape.rate = sim->sw.body_rate;
+    body_apply_fault(rq, body->left, &shape);
     uint64_t declared = sim->sw.framing == FRAMING_CHUNKED ? MHD_SIZE_UNKNOWN : body->left;
     size_t block = body->left < BLOCK ? (size_t)body->left + 1 : BLOCK;
     struct MHD_Response *response =
-        MHD_create_response_from_callback(declared, block, read_body, body, free_body);
+        body_response(rq, &shape, declared, block, read_body, body, free_body);
     if (!response) {
         free_body(body);
         return MHD_NO;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * output: answers with the bytes of a job's output: ranges, validators, checksums, framing, and
- * what the switches do to a body (cut, slow).
+ * output: answers with the bytes of a job's output: ranges, validators, checksums and
+ * framing.
  */
 #ifndef EGRESS_SIM_OUTPUT_H
 #define EGRESS_SIM_OUTPUT_H

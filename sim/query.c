@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "body.h"
 #include "core/mem.h"
 #include "core/text.h"
 #include "job_json.h"
@@ -374,8 +375,10 @@ static enum MHD_Result respond_listing(struct request *rq, struct listing *listi
         free_listing(listing);
         return rc;
     }
-    struct MHD_Response *response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_listing, listing, free_listing);
+    struct shape shape = SHAPE_PLAIN;
+    body_apply_fault(rq, listing->out.len, &shape);
+    struct MHD_Response *response = body_response(rq, &shape, MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+                                                  read_listing, listing, free_listing);
     if (!response) {
         free_listing(listing);
         return MHD_NO;

@@ -213,10 +213,32 @@ static enum MHD_Result handle_platform_status(struct request *rq)
     return respond_json(rq, 200, &body);
 }
 
+/* "ROUTE":{"KIND":N,...},... of those that happened */
+static void append_faults(struct sim *sim, struct buf *out)
+{
+    char name[SLOT_NAME_SIZE];
+    const char *separator = "";
+    for (size_t slot = 0; slot < FAULT_SLOTS; slot++) {
+        const char *start = NULL;
+        for (int kind = 0; kind < FAULT_KINDS; kind++) {
+            unsigned long long n = sim->n_faults[slot][kind];
+            if (n == 0)
+                continue;
+            if (!start)
+                buf_printf(out, "%s\"%s\":{", separator, fault_slot_name(slot, name));
+            buf_printf(out, "%s\"%s\":%llu", start ? start : "",
+                       fault_kind_name((enum fault_kind)kind), n);
+            start = separator = ",";
+        }
+        if (start)
+            buf_byte(out, '}');
+    }
+}
+
 static enum MHD_Result handle_stats(struct request *rq)
 {
     struct sim *sim = rq->sim;
-    struct buf body = BUF_INIT(64 * 1024);
+    struct buf body = BUF_INIT(256 * 1024);
     const char *separator = "";
     unsigned long long total = sim->n_unrouted;
     buf_str_append(&body, "{\"requests\":{");
@@ -233,9 +255,11 @@ static enum MHD_Result handle_stats(struct request *rq)
     }
     buf_printf(&body,
                "},\"unrouted\":%llu,\"total\":%llu,\"output_bytes\":%llu,\"webhooks_sent\":%llu,"
-               "\"webhooks_failed\":%llu}",
+               "\"webhooks_failed\":%llu,\"faults\":{",
                (unsigned long long)sim->n_unrouted, total, (unsigned long long)sim->output_bytes,
                (unsigned long long)sim->webhooks_sent, (unsigned long long)sim->webhooks_failed);
+    append_faults(sim, &body);
+    buf_str_append(&body, "}}");
     return respond_json(rq, 200, &body);
 }
 

@@ -15,8 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "body.h"
 #include "core/mem.h"
 #include "core/text.h"
+#include "fault_answers.h"
 
 /* poll, not epoll: libmicrohttpd 0.9.75 stalls with epoll once 128 connections are ready. */
 enum {
@@ -66,14 +68,29 @@ static bool has_token(const struct request *rq)
     return value && strncmp(value, "Bearer ", 7) == 0 && strcmp(value + 7, rq->sim->token) == 0;
 }
 
+static size_t slot_of(const struct request *rq)
+{
+    return 2 * (size_t)(rq->route - routes) + rq->head;
+}
+
+void fault_happened(struct request *rq)
+{
+    rq->sim->n_faults[slot_of(rq)][rq->fault->kind]++;
+}
+
 static enum MHD_Result dispatch(struct request *rq)
 {
     struct sim *sim = rq->sim;
-    if (rq->route)
-        sim->n_requests[rq->route - routes][rq->head]++;
-    else
+    enum MHD_Result rc;
+    if (rq->route) {
+        uint64_t n = sim->n_requests[rq->route - routes][rq->head]++;
+        rq->fault = faults_decide(sim->faults, slot_of(rq), n, &rq->drawn);
+    } else {
         sim->n_unrouted++;
+    }
     server_sleep(sim, sim->sw.latency_ms);
+    if (fault_answers(rq, &rc))
+        return rc;
 
     bool is_signed = rq->route && strncmp(rq->route->pattern, "/signed/", 8) == 0;
     bool elsewhere = sim->two_ports && is_signed != rq->on_signed_port;
@@ -249,7 +266,11 @@ enum MHD_Result respond(struct request *rq, int64_t status, struct MHD_Response 
 {
     if (!response)
         return MHD_NO;
-    enum MHD_Result rc = MHD_queue_response(rq->connection, (unsigned)status, response);
+    if (*rq->retry_after)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, rq->retry_after);
+    enum MHD_Result rc = MHD_NO;
+    if (fault_spares_bodyless(rq))
+        rc = MHD_queue_response(rq->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return rc;
 }
@@ -261,8 +282,11 @@ enum MHD_Result respond_buf(struct request *rq, int64_t status, const char *type
         return respond_error(rq, 500, "The answer is too large");
     }
     size_t len = body->len;
+    struct shape shape = SHAPE_PLAIN;
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(len, buf_take(body), MHD_RESPMEM_MUST_FREE);
+        body_apply_fault(rq, len, &shape)
+            ? body_response_from_memory(rq, &shape, buf_take(body), len)
+            : MHD_create_response_from_buffer(len, buf_take(body), MHD_RESPMEM_MUST_FREE);
     if (response && type)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     return respond(rq, status, response);

@@ -17,13 +17,15 @@
 #include <stdint.h>
 
 #include "core/buf.h"
+#include "core/clock.h"
 #include "core/err.h"
+#include "faults.h"
 #include "jobs.h"
 #include "output.h"
 #include "switches.h"
 
 /* Bodies above it are answered 413. 200,000 ids in a batch fit. */
-enum { REQUEST_BODY_MAX = 8 * 1024 * 1024, ROUTES_MAX = 32 };
+enum { REQUEST_BODY_MAX = 8 * 1024 * 1024 };
 
 struct listener {
     struct sim *sim;
@@ -33,9 +35,10 @@ struct listener {
 
 struct sim {
     struct switches sw;
-    struct jobs *jobs;       /* owned by main */
-    struct size_range sizes; /* of uploaded jobs' outputs */
-    const char *token;       /* borrowed: outlives the server */
+    const struct faults *faults; /* borrowed: outlives the server */
+    struct jobs *jobs;           /* owned by main */
+    struct size_range sizes;     /* of uploaded jobs' outputs */
+    const char *token;           /* borrowed: outlives the server */
     unsigned char sign_key[32];
     struct hash_cache hashes;
 
@@ -48,6 +51,7 @@ struct sim {
 
     /* counters of /sim/stats */
     atomic_ullong n_requests[ROUTES_MAX][2]; /* of each route; [1]: HEAD */
+    atomic_ullong n_faults[FAULT_SLOTS][FAULT_KINDS];
     atomic_ullong n_unrouted, output_bytes, webhooks_sent, webhooks_failed;
 };
 
@@ -60,6 +64,12 @@ struct request {
     struct buf body;
     bool head;
     bool on_signed_port;
+
+    const struct fault *fault;        /* what is to happen to it, or NULL */
+    uint64_t drawn;                   /* what the fault draws from */
+    bool body_done;                   /* a fault of bodies has its body */
+    bool url_expired;                 /* its signed URL expired with it */
+    char retry_after[DATE_TEXT_SIZE]; /* value of that header of the answer, or "" */
 };
 
 /* Answers the request, or gives up the connection (MHD_NO). */
@@ -82,6 +92,9 @@ void server_stop(struct sim *sim);
 
 /* Waits; ends early when the server stops. */
 void server_sleep(struct sim *sim, int64_t ms);
+
+/* Counts the request's fault for /sim/stats. */
+void fault_happened(struct request *rq);
 
 /* ---- answers: each takes what it is given and returns what the handler returns ---- */
 

@@ -37,6 +37,8 @@ static const struct row table[] = {
      "an action the job's state forbids"},
     {"status_done", STATUS, AT(status_done), "204", NULL, "success of start, archive, ttl, ..."},
     {"error_body", CHOICE, AT(error_body), "json", "json|html", "form of an error's body"},
+    {"retry_after", CHOICE, AT(retry_after), "seconds", "seconds|date",
+     "form of Retry-After (see status under Faults)"},
     {"status_auth", CHOICE, AT(status_auth), "yes", "no|yes", "/status/all wants the token"},
     {"latency_ms", MILLISECONDS, AT(latency_ms), "0", NULL, "wait before each answer"},
 

@@ -31,12 +31,13 @@ enum { ABSENT_NULL, ABSENT_OMIT };
 enum { SEARCH_SENSITIVE, SEARCH_INSENSITIVE };
 enum { ERROR_JSON, ERROR_HTML };
 enum { CLOCK_RUN, CLOCK_STOP };
+enum { RETRY_AFTER_SECONDS, RETRY_AFTER_DATE };
 
 struct switches {
     /* statuses */
     int64_t status_bad_token, status_unknown_job, status_foreign_job, status_bad_request;
     int64_t status_not_complete, status_expired, status_no_output, status_bad_action, status_done;
-    int64_t error_body, status_auth;
+    int64_t error_body, status_auth, retry_after;
     /* the job object and the queries */
     int64_t booleans, absent_dates, search_case, list_expired, query_max, batch_max, batch_success;
     const char *query_total;

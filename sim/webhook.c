@@ -196,8 +196,20 @@ static void look_at(struct webhooks *w, uint32_t index)
     }
     uint64_t drawn = content_mix(jobs_seed(w->sim->jobs) + index);
     int64_t jitter = (int64_t)(drawn % ((uint64_t)sw->webhook_jitter_ms + 1));
+    int64_t due = now + sw->webhook_delay_ms + jitter;
+    uint64_t unused;
+    const struct fault *fault = faults_decide(w->sim->faults, FAULT_WEBHOOK, index, &unused);
+    if (fault)
+        w->sim->n_faults[FAULT_WEBHOOK][fault->kind]++;
+    if (fault && fault->kind == FAULT_DROP)
+        return;
+    if (fault && fault->kind == FAULT_LATENCY)
+        due += fault->number;
     for (int64_t i = 0; i < sw->webhook_copies; i++)
-        push(w, (struct entry){now + sw->webhook_delay_ms + jitter, index, 1});
+        push(w, (struct entry){due, index, 1});
+    int64_t times = !fault || fault->kind != FAULT_DUPLICATE ? 1 : fault->number;
+    for (int64_t i = 1; i < times; i++)
+        push(w, (struct entry){due + i * sw->webhook_retry_ms, index, 1});
 }
 
 static void run_due(void *arg)

@@ -45,13 +45,16 @@ static int open_s3(struct assembly *a, const struct settings *s, const struct de
 {
     if (settings_text(s, SET_SSE_KMS_KEY) && !settings_is(s, SET_SSE, "aws:kms"))
         return err_set(err, ERR_USAGE, "--sse-kms-key-id needs --sse aws:kms");
-    a->credentials = credentials_new(settings_text(s, SET_PROFILE), err);
+    const char *region = or_else(settings_text(s, SET_REGION), profile->region);
+    const struct credentials_config who = {.profile = settings_text(s, SET_PROFILE),
+                                           .region = region};
+    a->credentials = credentials_new(a->loop, &who, err);
     if (!a->credentials)
         return -1;
     struct s3_config config = {
         .bucket = d->bucket,
         .prefix = d->path,
-        .region = or_else(settings_text(s, SET_REGION), profile->region),
+        .region = region,
         .endpoint_url = or_else(settings_text(s, SET_ENDPOINT_URL), profile->endpoint_url),
         .addressing = addressing(s, profile),
         .unsigned_payload = settings_on(s, SET_UNSIGNED_PAYLOAD),

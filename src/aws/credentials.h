@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * credentials: who we are to AWS, and the chain of places where that is looked for.
+ * credentials: who we are to AWS: looked for in the AWS CLI's order, renewed before they expire.
  *
- * The order is the AWS CLI's: the environment (unless a profile was named on the command line),
- * then the shared credentials and config files. One provider a file (credentials_*.c). Owned by
- * one loop's thread.
+ * Where they come from is settled by credentials_new(), without the network; the order is in
+ * credentials_chain.c, one provider a file (credentials_*.c). Temporary ones are fetched when they
+ * are first asked for and again before they expire, by one fetch at a time that all who wait share.
+ * Owned by one loop's thread.
  *
- *     struct credentials *who = credentials_new(profile, &err);
- *     if (!who) ...
+ *     struct credentials *who = credentials_new(loop, &config, &err);
+ *     if (!credentials_current(who))
+ *         credentials_get(who, &me->wait, on_credentials, me);    comes from loop_run()
  *     rq.credentials = credentials_current(who);
  *     sigv4_sign(&rq, &sig);
  *     credentials_free(who);
@@ -19,6 +21,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
+#include "net/loop.h"
 
 struct aws_credentials {
     char *access_key_id;     /* owned */
@@ -43,14 +46,48 @@ struct aws_profile {
 int aws_profile_load(const char *profile, struct aws_profile *out, struct err *err);
 void aws_profile_release(struct aws_profile *p);
 
+struct credentials_config {
+    const char *profile; /* as in aws_profile_load() */
+    const char *region;  /* whose STS is asked; NULL or "": none is known */
+};
+
 struct credentials;
 
-/* Looks through the chain. NULL (ERR_CONFIG, names every place that was tried) when none has any.
- */
-struct credentials *credentials_new(const char *profile, struct err *err);
+/* NULL (ERR_CONFIG, or ERR_USAGE of an endpoint) when something is set up wrongly, or when there is
+ * nothing and EC2 instance metadata, the last resort, is switched off: the message names every
+ * place that was looked in. */
+struct credentials *credentials_new(struct loop *loop, const struct credentials_config *config,
+                                    struct err *err);
+/* Nobody may be waiting. Runs the loop for a moment when a fetch is under way. NULL is fine. */
 void credentials_free(struct credentials *c);
 
-/* What to sign with now; borrowed until the next call on c. */
+/* What to sign with now; NULL when that takes a credentials_get() first. Borrowed until control
+ * returns to the loop. Starts to renew, in the background, what expires in 5 minutes; what expires
+ * in 1 minute is not given any more, unless it could not be renewed. (Sooner of what lives
+ * shorter.) */
 const struct aws_credentials *credentials_current(struct credentials *c);
+
+/* Literal name of where they come from, whether they were fetched yet or not. */
+const char *credentials_provider(const struct credentials *c);
+
+/* ---- waiting ---- */
+
+/* err NULL: credentials_current() has some. Otherwise why not: ERR_AUTH, ERR_CONFIG, or what net
+ * said, if another try may help. */
+typedef void credentials_done_fn(void *arg, const struct err *err);
+
+struct credentials_wait { /* embedded in the caller's struct */
+    credentials_done_fn *done;
+    void *arg;
+    struct credentials_wait *next;
+    bool waiting;
+    bool due; /* its answer is there */
+};
+
+/* One completion, from the loop. */
+void credentials_get(struct credentials *c, struct credentials_wait *wait,
+                     credentials_done_fn *done, void *arg);
+/* After it there is no completion any more. One that does not wait is fine. */
+void credentials_forget(struct credentials *c, struct credentials_wait *wait);
 
 #endif

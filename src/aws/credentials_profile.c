@@ -1,50 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * credentials_profile: a profile of the AWS CLI's shared credentials and config files: its keys,
- * and the settings that concern S3.
+ * credentials_profile: see credentials_profile.h; keys that stand in a profile, and what it says of
+ * S3.
  */
+#include "aws/credentials_profile.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "aws/credentials_provider.h"
-#include "aws/ini.h"
+#include "aws/credentials_source.h"
 #include "core/mem.h"
-
-struct shared_file {
-    char *path;      /* owned; NULL when there is no place to look in */
-    char *section;   /* owned; the profile's name in this file */
-    struct ini *ini; /* owned; NULL when there is no such file */
-};
-
-/* What the credentials file says goes before what the config file says. */
-enum { CREDENTIALS_FILE, CONFIG_FILE, N_FILES };
-
-struct profile {
-    const char *name; /* borrowed */
-    bool named;       /* by the user, so it has to exist */
-    struct shared_file files[N_FILES];
-};
-
-static const char *variable(const char *name)
-{
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
-}
 
 /* "~/" is the home directory, as the AWS CLI has it. NULL: HOME is needed and not set. */
 static char *file_path(const char *from_environment, const char *fallback)
 {
-    const char *path = variable(from_environment);
+    const char *path = credentials_variable(from_environment);
     if (!path)
         path = fallback;
     if (strncmp(path, "~/", 2) != 0)
         return xstrdup(path);
-    const char *home = variable("HOME");
+    const char *home = credentials_variable("HOME");
     return home ? xprintf("%s%s", home, path + 1) : NULL;
 }
 
-static void profile_close(struct profile *p)
+void profile_close(struct profile *p)
 {
+    free(p->name);
     for (size_t i = 0; i < N_FILES; i++) {
         free(p->files[i].path);
         free(p->files[i].section);
@@ -61,20 +42,17 @@ static void describe_file(const struct shared_file *file, struct buf *out)
         buf_printf(out, "[%s] in no file, as HOME is not set", file->section);
 }
 
-static void describe_files(const struct profile *p, struct buf *out)
+void profile_describe(const struct profile *p, struct buf *out)
 {
     describe_file(&p->files[CREDENTIALS_FILE], out);
     buf_str_append(out, " and ");
     describe_file(&p->files[CONFIG_FILE], out);
 }
 
-/* Loads both files; profile_close() has to follow whatever it returns. */
-static int profile_open(const char *wanted, struct profile *p, struct err *err)
+int profile_open(struct profile *p, const char *wanted, const char *from, struct err *err)
 {
-    *p = (struct profile){.name = wanted ? wanted : variable("AWS_PROFILE")};
-    p->named = p->name != NULL;
-    if (!p->named)
-        p->name = "default";
+    const char *name = wanted ? wanted : credentials_variable("AWS_PROFILE");
+    *p = (struct profile){.name = xstrdup(name ? name : "default"), .named = name != NULL};
     struct shared_file *keys = &p->files[CREDENTIALS_FILE], *config = &p->files[CONFIG_FILE];
     keys->path = file_path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials");
     keys->section = xstrdup(p->name);
@@ -91,9 +69,9 @@ static int profile_open(const char *wanted, struct profile *p, struct err *err)
     if (!p->named || ini_has(keys->ini, keys->section) || ini_has(config->ini, config->section))
         return 0;
     struct buf places = BUF_INIT(sizeof(err->msg));
-    describe_files(p, &places);
+    profile_describe(p, &places);
     err_set(err, ERR_CONFIG, "no profile \"%s\" (from %s): looked for %s", p->name,
-            wanted ? "--profile" : "AWS_PROFILE", buf_str(&places));
+            wanted ? from : "AWS_PROFILE", buf_str(&places));
     buf_release(&places);
     return -1;
 }
@@ -103,33 +81,39 @@ static const char *file_get(const struct shared_file *file, const char *key)
     return ini_get(file->ini, file->section, NULL, key, NULL);
 }
 
-int credentials_profile(const char *profile, struct aws_credentials *out, struct buf *tried,
-                        struct err *err)
+static int keys_in(const struct credentials_lookup *l, size_t i, const char *provider,
+                   struct credentials_source **out, struct err *err)
 {
-    static const char *const providers[N_FILES] = {"shared credentials file", "shared config file"};
-    struct profile p;
-    int result = profile_open(profile, &p, err);
-    for (size_t i = 0; result == 0 && i < N_FILES; i++) {
-        const struct shared_file *file = &p.files[i];
-        char *where = xprintf("profile \"%s\" of %s", p.name, file->path ? file->path : "");
-        const struct credentials_found found = {
-            .provider = providers[i],
-            .where = where,
-            .id_name = "aws_access_key_id",
-            .id = file_get(file, "aws_access_key_id"),
-            .secret_name = "aws_secret_access_key",
-            .secret = file_get(file, "aws_secret_access_key"),
-            .token_name = "aws_session_token",
-            .token = file_get(file, "aws_session_token"),
-        };
-        result = credentials_fill(out, &found, err);
-        free(where);
-    }
-    if (result == 0) {
-        buf_str_append(tried, "aws_access_key_id of ");
-        describe_files(&p, tried);
-    }
-    profile_close(&p);
+    const struct shared_file *file = &l->profile->files[i];
+    char *where = xprintf("profile \"%s\" of %s", l->profile->name, file->path ? file->path : "");
+    const struct credentials_found found = {
+        .provider = provider,
+        .where = where,
+        .id_name = "aws_access_key_id",
+        .id = file_get(file, "aws_access_key_id"),
+        .secret_name = "aws_secret_access_key",
+        .secret = file_get(file, "aws_secret_access_key"),
+        .token_name = "aws_session_token",
+        .token = file_get(file, "aws_session_token"),
+    };
+    int result = credentials_keys(l, &found, out, err);
+    free(where);
+    return result;
+}
+
+int credentials_shared_file(const struct credentials_lookup *l, struct credentials_source **out,
+                            struct buf *tried, struct err *err)
+{
+    (void)tried; /* credentials_config_file() speaks for both */
+    return keys_in(l, CREDENTIALS_FILE, "shared credentials file", out, err);
+}
+
+int credentials_config_file(const struct credentials_lookup *l, struct credentials_source **out,
+                            struct buf *tried, struct err *err)
+{
+    int result = keys_in(l, CONFIG_FILE, "shared config file", out, err);
+    if (result == 0)
+        profile_describe(l->profile, tried);
     return result;
 }
 
@@ -147,8 +131,15 @@ static const char *setting(const struct profile *p, const char *parent, const ch
     return NULL;
 }
 
-/* The endpoint of S3: that of the [services NAME] section which the profile names, else its own. */
-static int endpoint_url(const struct profile *p, char **out, struct err *err)
+const char *profile_get(const struct profile *p, const char *parent, const char *key)
+{
+    const char *path;
+    unsigned line;
+    return setting(p, parent, key, &path, &line);
+}
+
+int profile_endpoint_url(const struct profile *p, const char *service, const char **out,
+                         struct err *err)
 {
     const char *path;
     unsigned line;
@@ -158,7 +149,7 @@ static int endpoint_url(const struct profile *p, char **out, struct err *err)
         const struct ini *config = p->files[CONFIG_FILE].ini;
         char *section = xprintf("services %s", services);
         bool exists = ini_has(config, section);
-        url = ini_get(config, section, "s3", "endpoint_url", NULL);
+        url = ini_get(config, section, service, "endpoint_url", NULL);
         free(section);
         if (!exists)
             return err_set(err, ERR_CONFIG, "%s, line %u: there is no [services %s] in %s", path,
@@ -167,7 +158,7 @@ static int endpoint_url(const struct profile *p, char **out, struct err *err)
     }
     if (!url || !*url)
         url = setting(p, NULL, "endpoint_url", &path, &line);
-    *out = xstrdup(url);
+    *out = url;
     return 0;
 }
 
@@ -199,14 +190,18 @@ static int read_settings(const struct profile *p, struct aws_profile *out, struc
                        "%s, line %u: addressing_style is not auto, path or virtual", path, line);
     out->addressing_style = xstrdup(value);
     out->ca_bundle = xstrdup(setting(p, NULL, "ca_bundle", &path, &line));
-    return endpoint_url(p, &out->endpoint_url, err);
+    const char *url;
+    if (profile_endpoint_url(p, "s3", &url, err) < 0)
+        return -1;
+    out->endpoint_url = xstrdup(url);
+    return 0;
 }
 
 int aws_profile_load(const char *profile, struct aws_profile *out, struct err *err)
 {
     struct profile p;
     struct aws_profile found = {0};
-    int result = profile_open(profile, &p, err);
+    int result = profile_open(&p, profile, "--profile", err);
     if (result == 0)
         result = read_settings(&p, &found, err);
     profile_close(&p);

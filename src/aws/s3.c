@@ -368,13 +368,20 @@ struct s3_call *s3_complete_upload(struct s3 *s3, const struct s3_object *object
         s3_call_header(call, "x-amz-checksum-type", "FULL_OBJECT");
         s3_call_header(call, "x-amz-mp-object-size", size);
     }
-    call->own_body = BUF_INIT((size_t)S3_PARTS_MAX * (6 * S3_ETAG_SIZE + 64));
+    call->own_body = BUF_INIT((size_t)S3_PARTS_MAX * (6 * S3_ETAG_SIZE + 128));
     buf_str_append(&call->own_body, "<CompleteMultipartUpload "
                                     "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (uint32_t i = 0; i < parts->n; i++) {
+        const struct s3_part *part = &parts->parts[i];
         buf_printf(&call->own_body, "<Part><PartNumber>%u</PartNumber><ETag>", (unsigned)(i + 1));
-        xml_escape(&call->own_body, parts->etags[i]);
-        buf_str_append(&call->own_body, "</ETag></Part>");
+        xml_escape(&call->own_body, part->etag);
+        buf_str_append(&call->own_body, "</ETag>");
+        if (s3->checksum && part->has_crc32c) {
+            char crc[CRC32C_TEXT_SIZE];
+            crc32c_format(part->crc32c, crc);
+            buf_printf(&call->own_body, "<ChecksumCRC32C>%s</ChecksumCRC32C>", crc);
+        }
+        buf_str_append(&call->own_body, "</Part>");
     }
     buf_str_append(&call->own_body, "</CompleteMultipartUpload>");
     CHECK(!buf_overflowed(&call->own_body));
@@ -395,6 +402,16 @@ struct s3_call *s3_abort_upload(struct s3 *s3, const char *key, const char *uplo
 {
     struct s3_call *call = s3_call_new(s3, "AbortMultipartUpload", "DELETE", key, done, arg);
     s3_call_query(call, "uploadId", upload_id);
+    call->on_answer = read_nothing;
+    return s3_call_start(call);
+}
+
+struct s3_call *s3_delete(struct s3 *s3, const char *key, const char *if_match, s3_done_fn *done,
+                          void *arg)
+{
+    struct s3_call *call = s3_call_new(s3, "DeleteObject", "DELETE", key, done, arg);
+    if (if_match && is_printable_ascii(if_match))
+        s3_call_header(call, "if-match", if_match);
     call->on_answer = read_nothing;
     return s3_call_start(call);
 }

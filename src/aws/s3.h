@@ -105,9 +105,17 @@ struct s3_call *s3_upload_part(struct s3 *s3, const char *key, const char *uploa
                                uint32_t number, const void *data, size_t len, uint32_t crc32c,
                                char etag[S3_ETAG_SIZE], s3_done_fn *done, void *arg);
 
+/* One that is stored. Stores that check CRC32Cs want each again at completion; has_crc32c: known.
+ */
+struct s3_part {
+    char *etag;
+    bool has_crc32c;
+    uint32_t crc32c;
+};
+
 struct s3_parts {
     const char *upload_id;
-    char *const *etags; /* of parts 1 to n, none NULL */
+    const struct s3_part *parts; /* 1 to n, no etag NULL */
     uint32_t n;
     uint64_t size; /* of the whole, as is crc32c */
     uint32_t crc32c;
@@ -123,9 +131,25 @@ struct s3_call *s3_complete_upload(struct s3 *s3, const struct s3_object *object
 struct s3_call *s3_abort_upload(struct s3 *s3, const char *key, const char *upload_id,
                                 s3_done_fn *done, void *arg);
 
+/* if_match: etag, or NULL. A key that is not there is no error. */
+struct s3_call *s3_delete(struct s3 *s3, const char *key, const char *if_match, s3_done_fn *done,
+                          void *arg);
+
 /* Calls each(arg, key) for every key that begins with prefix, page after page. */
 struct s3_call *s3_list(struct s3 *s3, const char *prefix, void (*each)(void *arg, const char *key),
                         s3_done_fn *done, void *arg);
+
+/* Calls each(...) for every part that the store has of an upload, in the order of their numbers. An
+ * upload that is gone is an error: see s3_error_upload_gone(). */
+typedef void s3_part_fn(void *arg, uint32_t number, uint64_t size, const char *etag,
+                        const uint32_t *crc32c); /* crc32c: NULL when the store keeps none */
+struct s3_call *s3_list_parts(struct s3 *s3, const char *key, const char *upload_id,
+                              s3_part_fn *each, s3_done_fn *done, void *arg);
+
+/* Calls each(...) for every unfinished upload whose key begins with prefix. */
+typedef void s3_upload_fn(void *arg, const char *key, const char *upload_id, int64_t started_ms);
+struct s3_call *s3_list_uploads(struct s3 *s3, const char *prefix, s3_upload_fn *each,
+                                s3_done_fn *done, void *arg);
 
 /* Asks a call to end soon; its completion still comes: with ERR_CANCELLED, or with its result if
  * that was first. */

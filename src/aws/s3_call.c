@@ -12,6 +12,7 @@
 enum {
     ANSWER_MAX = 64 * 1024,
     WHAT_MAX = 160, /* of a key as it stands in messages */
+    RENEWALS_MAX = 3,
 };
 
 static void check_key(const char *key, struct err *err)
@@ -97,7 +98,7 @@ fill_error(const struct s3_call *call, const struct http_response *rsp, int retr
         .bucket = s3->bucket,
         .endpoint = s3->place.endpoint,
         .region = s3->region,
-        .provider = credentials_current(s3->credentials)->provider,
+        .provider = credentials_provider(s3->credentials),
     };
     struct s3_answer answer = {
         .status = rsp->status,
@@ -150,9 +151,14 @@ static void hash_payload(struct s3_call *call)
  */
 static int prepare(void *arg, struct http_call *http, struct err *err)
 {
-    (void)err;
     struct s3_call *call = arg;
     const struct s3 *s3 = call->s3;
+    const struct aws_credentials *credentials = credentials_current(s3->credentials);
+    if (!credentials) { /* before a retry */
+        call->run_out = true;
+        return err_set(err, ERR_AUTH, "%s: the credentials from %s run out at once",
+                       call->operation, credentials_provider(s3->credentials));
+    }
     struct sigv4_header headers[S3_CALL_HEADERS_MAX];
     for (size_t i = 0; i < call->n_headers; i++)
         headers[i] = (struct sigv4_header){call->headers[i].name, call->headers[i].value};
@@ -168,7 +174,7 @@ static int prepare(void *arg, struct http_call *http, struct err *err)
         .content_sha256 = true,
         .region = s3->region,
         .service = "s3",
-        .credentials = credentials_current(s3->credentials),
+        .credentials = credentials,
         .unix_ms = clock_wall_ms(),
     };
     struct sigv4_signed sig;
@@ -201,7 +207,7 @@ static void set_cancelled(const struct s3_call *call, struct err *err)
     err_set(err, ERR_CANCELLED, "%s was cancelled", call->operation);
 }
 
-static void send_request(struct s3_call *call);
+static void begin(struct s3_call *call);
 
 static void timer_due(void *arg)
 {
@@ -213,7 +219,7 @@ static void timer_due(void *arg)
         set_cancelled(call, &err);
         end(call, &err);
     } else {
-        send_request(call);
+        begin(call);
     }
 }
 
@@ -221,6 +227,10 @@ static void on_done(void *arg, const struct http_response *rsp, const struct err
 {
     struct s3_call *call = arg;
     call->http = NULL;
+    if (call->run_out && !call->cancelled && call->renewals++ < RENEWALS_MAX) {
+        begin(call);
+        return;
+    }
     struct err err = {0};
     enum s3_next next = S3_FAILED;
     if (net_err && net_err->code == ERR_HTTP && rsp)
@@ -272,6 +282,26 @@ static void send_request(struct s3_call *call)
     buf_release(&url);
 }
 
+static void on_credentials(void *arg, const struct err *err)
+{
+    struct s3_call *call = arg;
+    if (err)
+        end(call, err);
+    else
+        send_request(call);
+}
+
+/* Sends, once there are credentials to sign with. */
+static void begin(struct s3_call *call)
+{
+    struct credentials *credentials = call->s3->credentials;
+    call->run_out = false;
+    if (credentials_current(credentials))
+        send_request(call);
+    else
+        credentials_get(credentials, &call->wait, on_credentials, call);
+}
+
 struct s3_call *s3_call_start(struct s3_call *call)
 {
     if (buf_overflowed(&call->query))
@@ -279,7 +309,7 @@ struct s3_call *s3_call_start(struct s3_call *call)
     if (call->refused.code != ERR_NONE)
         loop_timer_start(call->s3->loop, &call->timer, 0, timer_due, call);
     else
-        send_request(call);
+        begin(call);
     return call;
 }
 
@@ -288,8 +318,10 @@ void s3_cancel(struct s3_call *call)
     if (call->cancelled)
         return;
     call->cancelled = true;
+    bool waited = call->wait.waiting;
+    credentials_forget(call->s3->credentials, &call->wait);
     if (call->http)
         http_cancel(call->http);
-    else if (call->timer.armed)
+    else if (call->timer.armed || waited)
         loop_timer_start(call->s3->loop, &call->timer, 0, timer_due, call);
 }

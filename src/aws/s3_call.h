@@ -66,10 +66,15 @@ struct s3_call {
     char *etag; /* S3_ETAG_SIZE, or NULL */
     char **upload_id;
     void (*each)(void *arg, const char *key);
+    s3_part_fn *each_part;
+    s3_upload_fn *each_upload;
     char *prefix, *token; /* owned; a listing's, and its next page */
 
     /* progress */
     struct http_call *http; /* NULL between exchanges */
+    struct credentials_wait wait; /* for credentials, before the exchange */
+    int renewals;                 /* exchanges begun again, as credentials had run out */
+    bool run_out;                 /* this one's had */
     struct loop_timer timer;
     int64_t again_ms;
     int tries;

@@ -26,6 +26,9 @@ static const enum setting invoke_settings[] = {SET_TO, SET_KEY, SET_FORCE, STORI
 static const enum setting verify_settings[] = {SET_TO, SET_JSON, SET_QUICK, SET_CONCURRENCY,
                                                STORE_ACCESS};
 
+static const enum setting sweep_settings[] = {SET_TO,      SET_KEY,  SET_OLDER_THAN,
+                                              SET_DRY_RUN, SET_JSON, STORE_ACCESS};
+
 #define ACCEPTS(list) (list), sizeof(list) / sizeof((list)[0])
 
 static const struct command commands[] = {
@@ -44,6 +47,11 @@ static const struct command commands[] = {
      "Reads every receipt under --to and compares the objects that it names: size and\n"
      "CRC32C, read back in full unless --quick is given. Exit status 5: something differs\n"
      "or is missing.\n"},
+    {"sweep", cmd_sweep, ACCEPTS(sweep_settings), "", 0, 0,
+     "undo uploads that nobody will finish",
+     "Finds unfinished multipart uploads under --to whose key --key can make and that were\n"
+     "begun longer ago than --older-than, and aborts them. They are left by runs that were\n"
+     "killed; until then, a later fetch of the same job goes on with them.\n"},
     {"help", cmd_help, NULL, 0, "[COMMAND]", 0, 1, "describe the program or one command", NULL},
 };
 

@@ -60,6 +60,7 @@ struct http_call {
     bool has_body;
     size_t max_body;
     unsigned flags;
+    int64_t timeout_ms;
 
     /* the attempt */
     CURL *easy;
@@ -320,6 +321,9 @@ static void set_up_easy(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)RATE_MIN);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                      (long)((config.o.stall_timeout_ms + 999) / 1000));
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+    if (call->flags & HTTP_NO_PROXY)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
     if (config.o.ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, config.o.ca_bundle);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -446,6 +450,15 @@ static void describe(const struct http_call *call, char out[WHAT_MAX])
     snprintf(out, WHAT_MAX, "%s %.*s", call->method, len, call->url);
 }
 
+/* The body of a refusal says what it is about; half of it does not. Of a server's fault the status
+ * is enough. */
+static bool reason_is_cut(const struct http_call *call)
+{
+    int status = call->rsp.status;
+    return status >= 400 && status < 500 && status != 429 &&
+           call->rsp.content_length > (int64_t)call->answer_body.len;
+}
+
 /* What the attempt came to; ERR_NONE is a 2xx. */
 static struct err judge(struct http_call *call, CURLcode code)
 {
@@ -455,14 +468,16 @@ static struct err judge(struct http_call *call, CURLcode code)
     char what[WHAT_MAX];
     describe(call, what);
     bool error_status = call->headers_done && !is_success(call);
-    if (error_status) {
-        /* Whether the error's body came whole does not matter. */
+    if (error_status && !(code != CURLE_OK && reason_is_cut(call))) {
         const char *after = http_response_header(&call->rsp, "Retry-After");
         err_set(&err, ERR_HTTP, "%s answered %d", what, call->rsp.status);
         err.http_status = call->rsp.status;
         err.retry_after_ms = after ? retry_after_ms(after) : 0;
     } else if (code != CURLE_OK) {
         net_error_from_curl(&err, code, what, call->curl_error);
+    } else if (!call->headers_done) {
+        /* libcurl takes the end of a connection within the headers for the end of the answer. */
+        err_set(&err, ERR_NETWORK, "%s: the connection ended within the answer's headers", what);
     }
     return err;
 }
@@ -546,6 +561,7 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     call->has_body = rq->has_body || rq->body_len > 0;
     call->max_body = rq->max_body;
     call->flags = rq->flags;
+    call->timeout_ms = rq->timeout_ms;
     for (size_t i = 0; i < rq->n_headers; i++)
         call->headers[call->n_headers++] = (struct header){
             .name = xstrdup(rq->headers[i].name),

@@ -31,6 +31,7 @@ struct http_call; /* one exchange in progress; gone when on_done returns */
 enum http_flags {
     HTTP_FOLLOW = 1 << 0,   /* follow redirects */
     HTTP_NO_RETRY = 1 << 1, /* one attempt only; a kept-alive connection found dead is none */
+    HTTP_NO_PROXY = 1 << 2, /* straight there, whatever the environment says */
 };
 
 struct http_header {
@@ -51,6 +52,7 @@ struct http_request {
     bool has_body;
     size_t max_body; /* cap on an answer's body that is collected (errors always are, to 64 KiB) */
     unsigned flags;  /* enum http_flags */
+    int64_t timeout_ms; /* of an attempt as a whole; 0: none */
 };
 
 /* An answer. Valid during the callback that gets it. */

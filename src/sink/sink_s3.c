@@ -8,76 +8,21 @@
 #include "core/mem.h"
 #include "core/random.h"
 #include "core/text.h"
+#include "sink/sink_s3_private.h"
 
-enum {
-    CREATE_GRACE_MS = 5000,
-    ABORTS_MAX = 5,
-    ABORT_DELAY_MS = 250, /* before the second; doubled for each further one */
-};
+enum { CREATE_GRACE_MS = 5000 };
 
-struct sink_s3 {
-    struct sink base;
-    struct loop *loop;
-    struct s3 *s3;
-    char *prefix; /* owned; "" or with its '/' at the end */
-};
-
-struct sink_upload {
-    struct sink_s3 *sink;
-    const struct sink_object *object; /* borrowed: outlives us */
-    char *key;                        /* owned; with the prefix */
-    char *id;                         /* owned */
-    char attempt[S3_ATTEMPT_SIZE];
-    char **etags; /* owned; of parts 1 to n_etags, NULL for those not stored yet */
-    uint32_t n_etags;
-    /* A part ended without an answer: the store may take it in even after an abort. */
-    bool strays;
-};
-
-struct sink_op {
-    struct sink_s3 *sink;
-    struct s3_call *call; /* NULL between calls */
-    struct loop_timer timer;
-    bool cancelled;
-    sink_done_fn *done;
-    void *arg;
-
-    /* what is being done; which are used depends on the operation */
-    char *key; /* owned; with the prefix */
-    struct sink_upload *upload;
-    struct sink_upload **upload_out;
-    struct sink_stat *stat_out;
-    char *etag_out;
-    char etag[S3_ETAG_SIZE];
-    uint32_t part_number;
-    int tries;
-    int (*on_data)(void *arg, const void *data, size_t len);
-    void (*each)(void *arg, const char *key);
-
-    /* put and complete: the object as it shall be; and as it is: see look() */
-    const struct sink_object *object; /* borrowed */
-    const void *data;                 /* borrowed */
-    uint64_t size;
-    uint32_t crc32c;
-    uint32_t n_parts;
-    char attempt[S3_ATTEMPT_SIZE];
-    void (*send)(struct sink_op *op);
-    char *bare_etag; /* owned; the etag to match without its quotes, once the quoted one failed */
-    struct s3_info info;
-    struct err refusal;
-};
-
-static struct sink_s3 *of(struct sink *sink)
+struct sink_s3 *sink_s3_of(struct sink *sink)
 {
     return (struct sink_s3 *)(void *)sink;
 }
 
-static char *full_key(const struct sink_s3 *s, const char *key)
+char *sink_s3_key(const struct sink_s3 *s, const char *key)
 {
     return xprintf("%s%s", s->prefix, key);
 }
 
-static struct sink_op *op_new(struct sink_s3 *s, sink_done_fn *done, void *arg)
+struct sink_op *sink_s3_op_new(struct sink_s3 *s, sink_done_fn *done, void *arg)
 {
     struct sink_op *op = xcalloc(1, sizeof(*op));
     op->sink = s;
@@ -86,7 +31,7 @@ static struct sink_op *op_new(struct sink_s3 *s, sink_done_fn *done, void *arg)
     return op;
 }
 
-static void op_end(struct sink_op *op, const struct err *err)
+void sink_s3_op_end(struct sink_op *op, const struct err *err)
 {
     loop_timer_stop(op->sink->loop, &op->timer);
     op->done(op->arg, err);
@@ -95,19 +40,19 @@ static void op_end(struct sink_op *op, const struct err *err)
     free(op);
 }
 
-static void plain_done(void *arg, const struct err *err)
+void sink_s3_plain_done(void *arg, const struct err *err)
 {
-    op_end(arg, err);
+    sink_s3_op_end(arg, err);
 }
 
-static void new_attempt(char out[S3_ATTEMPT_SIZE])
+void sink_s3_new_attempt(char out[S3_ATTEMPT_SIZE])
 {
     snprintf(out, S3_ATTEMPT_SIZE, "%016llx%016llx", (unsigned long long)random_u64(),
              (unsigned long long)random_u64());
 }
 
 /* `key` and `attempt` are borrowed. */
-static struct s3_object describe(const struct sink_object *o, const char *key, const char *attempt)
+struct s3_object sink_s3_describe(const struct sink_object *o, const char *key, const char *attempt)
 {
     bool known = o->identity.job != NULL;
     return (struct s3_object){
@@ -132,7 +77,7 @@ static void stat_done(void *arg, const struct err *err)
     struct sink_op *op = arg;
     const struct s3_info *info = &op->info;
     if (err && err->code != ERR_NOT_FOUND) {
-        op_end(op, err);
+        sink_s3_op_end(op, err);
         return;
     }
     struct sink_stat stat = {.exists = !err};
@@ -148,14 +93,14 @@ static void stat_done(void *arg, const struct err *err)
         }
     }
     *op->stat_out = stat;
-    op_end(op, NULL);
+    sink_s3_op_end(op, NULL);
 }
 
 static struct sink_op *stat_start(struct sink *sink, const char *key, struct sink_stat *out,
                                   sink_done_fn *done, void *arg)
 {
-    struct sink_op *op = op_new(of(sink), done, arg);
-    op->key = full_key(op->sink, key);
+    struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
+    op->key = sink_s3_key(op->sink, key);
     op->stat_out = out;
     op->call = s3_head(op->sink->s3, op->key, &op->info, stat_done, op);
     return op;
@@ -191,7 +136,7 @@ static void look_done(void *arg, const struct err *err)
     if (!err && is_ours(op)) {
         if (op->etag_out)
             memcpy(op->etag_out, op->info.etag, S3_ETAG_SIZE);
-        op_end(op, NULL);
+        sink_s3_op_end(op, NULL);
         return;
     }
     if (!err && !op->cancelled && e.code == ERR_EXISTS && try_bare_etag(op))
@@ -206,11 +151,11 @@ static void look_done(void *arg, const struct err *err)
                 "%.200s is taken and then is not there: something else writes or deletes it",
                 op->key);
     }
-    op_end(op, &e);
+    sink_s3_op_end(op, &e);
 }
 
-/* A refusal may be the answer to a repetition whose first answer was lost: the object's metadata
- * tells whether it is this very attempt's. */
+/* The answer may have got lost, or be that to a repetition: the object's metadata tells whether it
+ * is this very attempt's. */
 static void look(struct sink_op *op, const struct err *refusal)
 {
     op->refusal = *refusal;
@@ -218,22 +163,28 @@ static void look(struct sink_op *op, const struct err *refusal)
     op->call = s3_head(op->sink->s3, op->key, &op->info, look_done, op);
 }
 
-static void stored_or_not(void *arg, const struct err *err)
+static bool is_inconclusive(const struct err *err)
+{
+    return err->code == ERR_EXISTS || err->code == ERR_NETWORK || err->code == ERR_TIMEOUT ||
+           err->code == ERR_PROTOCOL || s3_error_upload_gone(err);
+}
+
+void sink_s3_stored_or_not(void *arg, const struct err *err)
 {
     struct sink_op *op = arg;
     op->call = NULL;
-    if (err && (err->code == ERR_EXISTS || s3_error_upload_gone(err)) && !op->cancelled) {
+    if (err && is_inconclusive(err) && !op->cancelled) {
         look(op, err);
         return;
     }
     if (!err && op->etag_out)
         memcpy(op->etag_out, op->etag, S3_ETAG_SIZE);
-    op_end(op, err);
+    sink_s3_op_end(op, err);
 }
 
-static struct s3_object described(const struct sink_op *op)
+struct s3_object sink_s3_described(const struct sink_op *op)
 {
-    struct s3_object o = describe(op->object, op->key, op->attempt);
+    struct s3_object o = sink_s3_describe(op->object, op->key, op->attempt);
     if (op->bare_etag)
         o.if_match = op->bare_etag;
     return o;
@@ -243,179 +194,25 @@ static struct s3_object described(const struct sink_op *op)
 
 static void put_send(struct sink_op *op)
 {
-    struct s3_object o = described(op);
+    struct s3_object o = sink_s3_described(op);
     op->call = s3_put(op->sink->s3, &o, op->data, (size_t)op->size, op->crc32c, op->etag,
-                      stored_or_not, op);
+                      sink_s3_stored_or_not, op);
 }
 
 static struct sink_op *put_start(struct sink *sink, const struct sink_object *object,
                                  const void *data, size_t len, uint32_t crc32c, char etag_out[128],
                                  sink_done_fn *done, void *arg)
 {
-    struct sink_op *op = op_new(of(sink), done, arg);
-    op->key = full_key(op->sink, object->key);
+    struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
+    op->key = sink_s3_key(op->sink, object->key);
     op->object = object;
     op->data = data;
     op->size = len;
     op->crc32c = crc32c;
     op->etag_out = etag_out;
     op->send = put_send;
-    new_attempt(op->attempt);
+    sink_s3_new_attempt(op->attempt);
     put_send(op);
-    return op;
-}
-
-/* ---- large objects ---- */
-
-static void upload_free(struct sink_upload *upload)
-{
-    if (!upload)
-        return;
-    for (uint32_t i = 0; i < upload->n_etags; i++)
-        free(upload->etags[i]);
-    free(upload->etags);
-    free(upload->id);
-    free(upload->key);
-    free(upload);
-}
-
-static void begin_done(void *arg, const struct err *err)
-{
-    struct sink_op *op = arg;
-    if (err)
-        upload_free(op->upload);
-    else
-        *op->upload_out = op->upload;
-    op_end(op, err);
-}
-
-static struct sink_op *begin_start(struct sink *sink, const struct sink_object *object,
-                                   struct sink_upload **out, sink_done_fn *done, void *arg)
-{
-    struct sink_op *op = op_new(of(sink), done, arg);
-    struct sink_upload *upload = xcalloc(1, sizeof(*upload));
-    upload->sink = op->sink;
-    upload->object = object;
-    upload->key = full_key(op->sink, object->key);
-    new_attempt(upload->attempt);
-    op->upload = upload;
-    op->upload_out = out;
-    struct s3_object o = describe(object, upload->key, upload->attempt);
-    op->call = s3_create_upload(op->sink->s3, &o, &upload->id, begin_done, op);
-    return op;
-}
-
-static void keep_etag(struct sink_upload *upload, uint32_t number, const char *etag)
-{
-    if (number > upload->n_etags) {
-        upload->etags = xrealloc(upload->etags, number * sizeof(upload->etags[0]));
-        for (uint32_t i = upload->n_etags; i < number; i++)
-            upload->etags[i] = NULL;
-        upload->n_etags = number;
-    }
-    free(upload->etags[number - 1]);
-    upload->etags[number - 1] = xstrdup(etag);
-}
-
-static void part_done(void *arg, const struct err *err)
-{
-    struct sink_op *op = arg;
-    if (!err)
-        keep_etag(op->upload, op->part_number, op->etag);
-    else if (!err->http_status)
-        op->upload->strays = true;
-    op_end(op, err);
-}
-
-static struct sink_op *part_start(struct sink_upload *upload, uint32_t number, uint64_t offset,
-                                  const void *data, size_t len, uint32_t crc32c, sink_done_fn *done,
-                                  void *arg)
-{
-    (void)offset;
-    struct sink_op *op = op_new(upload->sink, done, arg);
-    op->upload = upload;
-    op->part_number = number;
-    op->call = s3_upload_part(upload->sink->s3, upload->key, upload->id, number, data, len, crc32c,
-                              op->etag, part_done, op);
-    return op;
-}
-
-static void complete_send(struct sink_op *op)
-{
-    struct s3_object o = described(op);
-    struct s3_parts parts = {
-        .upload_id = op->upload->id,
-        .etags = op->upload->etags,
-        .n = op->n_parts,
-        .size = op->size,
-        .crc32c = op->crc32c,
-    };
-    op->call = s3_complete_upload(op->sink->s3, &o, &parts, op->etag, stored_or_not, op);
-}
-
-static struct sink_op *complete_start(struct sink_upload *upload, uint32_t n_parts, uint64_t size,
-                                      uint32_t crc32c, char etag_out[128], sink_done_fn *done,
-                                      void *arg)
-{
-    CHECK(n_parts >= 1 && n_parts <= upload->n_etags);
-    for (uint32_t i = 0; i < n_parts; i++)
-        CHECK(upload->etags[i]);
-    struct sink_op *op = op_new(upload->sink, done, arg);
-    op->key = xstrdup(upload->key);
-    op->upload = upload;
-    op->object = upload->object;
-    op->n_parts = n_parts;
-    op->size = size;
-    op->crc32c = crc32c;
-    op->etag_out = etag_out;
-    op->send = complete_send;
-    memcpy(op->attempt, upload->attempt, sizeof(op->attempt));
-    complete_send(op);
-    return op;
-}
-
-static void abort_send(struct sink_op *op);
-
-/* After a wait. */
-static void abort_again(void *arg)
-{
-    struct sink_op *op = arg;
-    struct err err = {0};
-    if (!op->cancelled) {
-        abort_send(op);
-        return;
-    }
-    err_set(&err, ERR_CANCELLED, "AbortMultipartUpload was cancelled");
-    op_end(op, &err);
-}
-
-static void abort_done(void *arg, const struct err *err)
-{
-    struct sink_op *op = arg;
-    op->call = NULL;
-    if (err && s3_error_upload_gone(err)) {
-        op_end(op, NULL);
-        return;
-    }
-    bool again = err ? err_is_retryable(err) : op->upload->strays;
-    if (again && op->tries < ABORTS_MAX && !op->cancelled)
-        loop_timer_start(op->sink->loop, &op->timer, (int64_t)ABORT_DELAY_MS << (op->tries - 1),
-                         abort_again, op);
-    else
-        op_end(op, err);
-}
-
-static void abort_send(struct sink_op *op)
-{
-    op->tries++;
-    op->call = s3_abort_upload(op->sink->s3, op->upload->key, op->upload->id, abort_done, op);
-}
-
-static struct sink_op *abort_start(struct sink_upload *upload, sink_done_fn *done, void *arg)
-{
-    struct sink_op *op = op_new(upload->sink, done, arg);
-    op->upload = upload;
-    abort_send(op);
     return op;
 }
 
@@ -431,10 +228,10 @@ static struct sink_op *read_start(struct sink *sink, const char *key,
                                   int (*on_data)(void *arg, const void *data, size_t len),
                                   sink_done_fn *done, void *arg)
 {
-    struct sink_op *op = op_new(of(sink), done, arg);
-    op->key = full_key(op->sink, key);
+    struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
+    op->key = sink_s3_key(op->sink, key);
     op->on_data = on_data;
-    op->call = s3_get(op->sink->s3, op->key, read_data, plain_done, op);
+    op->call = s3_get(op->sink->s3, op->key, read_data, sink_s3_plain_done, op);
     return op;
 }
 
@@ -450,10 +247,24 @@ static struct sink_op *list_start(struct sink *sink, const char *prefix,
                                   void (*each)(void *arg, const char *key), sink_done_fn *done,
                                   void *arg)
 {
-    struct sink_op *op = op_new(of(sink), done, arg);
-    op->key = full_key(op->sink, prefix);
+    struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
+    op->key = sink_s3_key(op->sink, prefix);
     op->each = each;
-    op->call = s3_list(op->sink->s3, op->key, list_each, plain_done, op);
+    op->call = s3_list(op->sink->s3, op->key, list_each, sink_s3_plain_done, op);
+    return op;
+}
+
+static void remove_done(void *arg, const struct err *err)
+{
+    sink_s3_op_end(arg, err && err->code == ERR_NOT_FOUND ? NULL : err);
+}
+
+static struct sink_op *remove_start(struct sink *sink, const char *key, const char *etag,
+                                    sink_done_fn *done, void *arg)
+{
+    struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
+    op->key = sink_s3_key(op->sink, key);
+    op->call = s3_delete(op->sink->s3, op->key, *etag ? etag : NULL, remove_done, op);
     return op;
 }
 
@@ -470,25 +281,25 @@ static void cancel(struct sink_op *op)
     if (op->cancelled)
         return;
     op->cancelled = true;
-    if (op->upload_out) /* begin: see sink_s3.h */
+    if (op->upload_out && !op->reopening) /* begin: see sink_s3.h */
         loop_timer_start(op->sink->loop, &op->timer, CREATE_GRACE_MS, end_call, op);
     else if (op->call)
         s3_cancel(op->call);
     else if (op->timer.armed)
-        loop_timer_start(op->sink->loop, &op->timer, 0, abort_again, op);
+        loop_timer_start(op->sink->loop, &op->timer, 0, sink_s3_abort_again, op);
 }
 
 static void locate(const struct sink *sink, const char *key, struct buf *out)
 {
     const struct sink_s3 *s = (const struct sink_s3 *)(const void *)sink;
-    char *full = full_key(s, key);
+    char *full = sink_s3_key(s, key);
     s3_locate(s->s3, full, out);
     free(full);
 }
 
 static void sink_free(struct sink *sink)
 {
-    struct sink_s3 *s = of(sink);
+    struct sink_s3 *s = sink_s3_of(sink);
     s3_free(s->s3);
     free(s->prefix);
     free(s);
@@ -505,11 +316,16 @@ static const struct sink_ops ops = {
         },
     .stat = stat_start,
     .put = put_start,
-    .begin = begin_start,
-    .put_part = part_start,
-    .complete = complete_start,
-    .abort = abort_start,
-    .upload_free = upload_free,
+    .begin = sink_s3_begin,
+    .put_part = sink_s3_part,
+    .complete = sink_s3_complete,
+    .abort = sink_s3_abort,
+    .upload_free = sink_s3_upload_free,
+    .remove = remove_start,
+    .upload_name = sink_s3_upload_name,
+    .reopen = sink_s3_reopen,
+    .list_unfinished = sink_s3_list_unfinished,
+    .abort_unfinished = sink_s3_abort_unfinished,
     .read = read_start,
     .list = list_start,
     .cancel = cancel,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * copy: see copy.h for the states. Each on_… function is a completion; copy_fail() and wind_down()
+ * copy: see copy.h for the states. Each on_… function is a completion; copy_fail() and copy_wind_down()
  * are the one way out.
  */
 #include "transfer/copy.h"
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/random.h"
@@ -23,11 +24,9 @@ enum {
     VALIDATOR_MAX = 512,            /* bytes */
 };
 
-static void wind_down(struct copy *c);
-static void open_stream(struct copy *c);
 static void start_claim(struct copy *c);
 
-static void set_state(struct copy *c, enum copy_state state)
+void copy_set_state(struct copy *c, enum copy_state state)
 {
 #define TO(s) (1u << COPY_##s)
     static const struct {
@@ -35,9 +34,11 @@ static void set_state(struct copy *c, enum copy_state state)
         unsigned next;
     } table[COPY_STATES] = {
         [COPY_CLAIM] = {"claim", TO(LOOK) | TO(GATHER) | TO(ABORT)},
-        [COPY_LOOK] = {"look", TO(GATHER) | TO(BEGIN) | TO(ABORT)},
+        [COPY_LOOK] = {"look", TO(GATHER) | TO(REOPEN) | TO(BEGIN) | TO(ABORT)},
         [COPY_GATHER] = {"gather", TO(LOOK) | TO(BEGIN) | TO(PUBLISH) | TO(ABORT)},
-        [COPY_BEGIN] = {"begin", TO(PARTS) | TO(ABORT)},
+        [COPY_REOPEN] = {"reopen", TO(GATHER) | TO(PARTS) | TO(ABORT)},
+        [COPY_BEGIN] = {"begin", TO(RECORD) | TO(PARTS) | TO(ABORT)},
+        [COPY_RECORD] = {"record", TO(PARTS) | TO(ABORT)},
         [COPY_PARTS] = {"parts", TO(DRAIN) | TO(ABORT)},
         [COPY_DRAIN] = {"drain", TO(PUBLISH) | TO(ABORT)},
         [COPY_PUBLISH] = {"publish", TO(SETTLE) | TO(ABORT)},
@@ -85,6 +86,16 @@ static int on_open_again(struct copy *c, const struct source_meta *meta, struct 
     if (c->size >= 0 && meta->size >= 0 && meta->size != c->size)
         return err_set(err, ERR_INTEGRITY, "the output had %lld bytes, now it has %lld",
                        (long long)c->size, (long long)meta->size);
+    if (!c->resumed)
+        return 0;
+    /* Of what another process has stored, the CRC32C is all that is known. */
+    struct source_meta known = {.crc32c = meta->crc32c};
+    uint32_t crc32c = c->digest.crc32c;
+    c->resumed = false;
+    c->ranges = meta->ranges;
+    if (digest_start(&c->digest, &known, err) < 0)
+        return -1;
+    c->digest.crc32c = crc32c;
     return 0;
 }
 
@@ -149,13 +160,13 @@ static void start_over(struct copy *c, const struct err *err)
     }
     log_info("%s: begun anew: %s", c->rq.key, err->msg);
     c->restarting = true;
-    set_state(c, COPY_ABORT);
-    wind_down(c);
+    copy_set_state(c, COPY_ABORT);
+    copy_wind_down(c);
 }
 
 static void reopen(void *arg)
 {
-    open_stream(arg);
+    copy_open_stream(arg);
 }
 
 static void on_broken(struct copy *c, const struct err *err)
@@ -187,7 +198,7 @@ static void on_end(void *arg, const struct err *err)
     c->paused = false;
     struct err why = {0};
     if (c->state == COPY_ABORT) {
-        wind_down(c);
+        copy_wind_down(c);
     } else if (err) {
         on_broken(c, err);
     } else if (c->size >= 0 && c->received != (uint64_t)c->size) {
@@ -199,7 +210,7 @@ static void on_end(void *arg, const struct err *err)
     }
 }
 
-static void open_stream(struct copy *c)
+void copy_open_stream(struct copy *c)
 {
     static const struct source_events events = {on_open, on_data, on_end};
     c->opened_at = c->received;
@@ -222,8 +233,8 @@ static void take_existing(struct copy *c)
     c->result.has_crc32c = c->stat.has_crc32c;
     c->result.crc32c = c->stat.crc32c;
     memcpy(c->result.etag, c->stat.etag, sizeof(c->result.etag));
-    set_state(c, COPY_ABORT);
-    wind_down(c);
+    copy_set_state(c, COPY_ABORT);
+    copy_wind_down(c);
 }
 
 static void fail_conflict(struct copy *c)
@@ -251,7 +262,7 @@ static void on_looked(void *arg, const struct err *err)
     c->op = NULL;
     bool unnamed = !c->stat.job[0];
     if (c->state == COPY_ABORT) {
-        wind_down(c);
+        copy_wind_down(c);
         return;
     }
     if (err) {
@@ -276,15 +287,18 @@ static void on_looked(void *arg, const struct err *err)
     }
     if (c->opened) {
         copy_need_upload(c);
+    } else if (c->rq.resume) {
+        copy_set_state(c, COPY_REOPEN);
+        copy_reopen(c);
     } else {
-        set_state(c, COPY_GATHER);
-        open_stream(c);
+        copy_set_state(c, COPY_GATHER);
+        copy_open_stream(c);
     }
 }
 
 static void look(struct copy *c)
 {
-    set_state(c, COPY_LOOK);
+    copy_set_state(c, COPY_LOOK);
     memset(&c->stat, 0, sizeof(c->stat));
     c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_looked, c);
 }
@@ -294,7 +308,7 @@ static void on_settled(void *arg, const struct err *err)
     struct copy *c = arg;
     c->op = NULL;
     if (c->state == COPY_ABORT)
-        wind_down(c);
+        copy_wind_down(c);
     else if (err)
         copy_fail(c, err);
     else if (c->stat.exists && is_ours(c) && !c->rq.force)
@@ -312,12 +326,14 @@ static void on_begun(void *arg, const struct err *err)
     struct copy *c = arg;
     c->op = NULL;
     if (c->state == COPY_ABORT) {
-        wind_down(c);
+        copy_wind_down(c);
     } else if (err) {
         copy_fail(c, err);
     } else {
-        set_state(c, COPY_PARTS);
-        copy_go_on(c);
+        c->begun_ms = clock_wall_ms();
+        copy_set_state(c, COPY_RECORD);
+        if (!copy_record(c, true))
+            copy_go_on(c);
     }
 }
 
@@ -331,7 +347,7 @@ void copy_need_upload(struct copy *c)
         look(c);
         return;
     }
-    set_state(c, COPY_BEGIN);
+    copy_set_state(c, COPY_BEGIN);
     c->op = c->rq.sink->ops->begin(c->rq.sink, &c->object, &c->upload, on_begun, c);
 }
 
@@ -346,10 +362,10 @@ static void on_published(void *arg, const struct err *err)
         c->result.size = c->received;
         c->result.has_crc32c = true;
         c->result.crc32c = c->digest.crc32c;
-        set_state(c, COPY_ABORT); /* nothing is left to undo: the way to the end */
-        wind_down(c);
+        copy_set_state(c, COPY_ABORT); /* nothing is left to undo: the way to the end */
+        copy_wind_down(c);
     } else if (err->code == ERR_EXISTS) {
-        set_state(c, COPY_SETTLE);
+        copy_set_state(c, COPY_SETTLE);
         memset(&c->stat, 0, sizeof(c->stat));
         c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_settled, c);
     } else {
@@ -360,7 +376,7 @@ static void on_published(void *arg, const struct err *err)
 static void publish(struct copy *c)
 {
     const struct sink_ops *sink = c->rq.sink->ops;
-    set_state(c, COPY_PUBLISH);
+    copy_set_state(c, COPY_PUBLISH);
     if (c->upload) {
         c->op = sink->complete(c->upload, c->next_number - 1, c->received, c->digest.crc32c,
                                c->result.etag, on_published, c);
@@ -374,18 +390,20 @@ static void publish(struct copy *c)
 void copy_go_on(struct copy *c)
 {
     if (c->state == COPY_ABORT) {
-        wind_down(c);
+        copy_wind_down(c);
         return;
     }
     if (c->ended && c->state == COPY_GATHER) {
         publish(c);
         return;
     }
+    if (c->state == COPY_RECORD && !c->recording)
+        copy_set_state(c, COPY_PARTS);
     if (c->ended && c->state == COPY_PARTS) {
         copy_send_filling(c);
-        set_state(c, COPY_DRAIN);
+        copy_set_state(c, COPY_DRAIN);
     }
-    if (c->state == COPY_DRAIN && c->in_flight == 0)
+    if (c->state == COPY_DRAIN && c->in_flight == 0 && !c->recording)
         publish(c);
     else if (c->paused && c->stream) {
         c->paused = false;
@@ -398,8 +416,8 @@ void copy_fail(struct copy *c, const struct err *err)
     if (c->state == COPY_ABORT)
         return;
     c->err = *err;
-    set_state(c, COPY_ABORT);
-    wind_down(c);
+    copy_set_state(c, COPY_ABORT);
+    copy_wind_down(c);
 }
 
 static void on_aborted(void *arg, const struct err *err)
@@ -412,12 +430,13 @@ static void on_aborted(void *arg, const struct err *err)
         log_warn("%s: an unfinished upload may be left there: %s", buf_str(&where), err->msg);
         buf_release(&where);
     }
-    wind_down(c);
+    copy_wind_down(c);
 }
 
 static void release(struct copy *c)
 {
     copy_free_parts(c);
+    copy_release_record(c);
     digest_release(&c->digest);
     if (c->upload)
         c->rq.sink->ops->upload_free(c->upload);
@@ -426,7 +445,7 @@ static void release(struct copy *c)
 
 static void finish(struct copy *c)
 {
-    set_state(c, COPY_DONE);
+    copy_set_state(c, COPY_DONE);
     bool good = c->published || c->already;
     c->result.already = c->already;
     c->result.content_type = c->content_type;
@@ -443,10 +462,13 @@ static void restart(struct copy *c)
 {
     release(c);
     c->restarting = c->winding = c->aborted = c->opened = c->ended = c->changed = c->looked = false;
+    c->rq.resume = NULL;
+    c->result.resumed = 0;
+    c->resumed = false;
     c->received = 0;
     c->next_number = 1;
     c->size = -1;
-    set_state(c, COPY_CLAIM);
+    copy_set_state(c, COPY_CLAIM);
     start_claim(c);
 }
 
@@ -461,21 +483,25 @@ static void cancel_all(struct copy *c)
             c->rq.sink->ops->cancel(p->op);
     if (c->op)
         c->rq.sink->ops->cancel(c->op);
+    if (c->recording)
+        receipt_io_cancel(c->recording);
 }
 
 /* Called in ABORT whenever something has ended: asks what is under way to end, waits until nothing
  * is, undoes the upload. */
-static void wind_down(struct copy *c)
+void copy_wind_down(struct copy *c)
 {
     if (!c->winding) {
         c->winding = true;
         cancel_all(c);
     }
-    if (c->stream || c->claiming || c->in_flight || c->op)
+    if (c->stream || c->claiming || c->in_flight || c->op || c->recording)
         return;
     if (c->upload && !c->published && !c->aborted) {
         c->aborted = true;
         c->op = c->rq.sink->ops->abort(c->upload, on_aborted, c);
+    } else if (c->aborted && !c->published && copy_forget(c)) {
+        return; /* copy_wind_down() follows */
     } else if (c->restarting && c->err.code == ERR_NONE) {
         restart(c);
     } else {
@@ -492,12 +518,12 @@ static void on_first_claim(void *arg, bool granted)
     if (granted)
         c->spare = c->claim.bytes;
     if (c->state == COPY_ABORT) {
-        wind_down(c);
-    } else if (c->rq.look && !c->looked) {
+        copy_wind_down(c);
+    } else if ((c->rq.look || c->rq.resume) && !c->looked) {
         look(c);
     } else {
-        set_state(c, COPY_GATHER);
-        open_stream(c);
+        copy_set_state(c, COPY_GATHER);
+        copy_open_stream(c);
     }
 }
 
@@ -528,7 +554,7 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
 
 static void cancel_due(void *arg)
 {
-    wind_down(arg);
+    copy_wind_down(arg);
 }
 
 void copy_cancel(struct copy *c)
@@ -539,7 +565,7 @@ void copy_cancel(struct copy *c)
     } else if (c->state != COPY_PUBLISH) {
         /* What is being published is there or not a moment later: it is not torn. */
         err_set(&c->err, ERR_CANCELLED, "cancelled");
-        set_state(c, COPY_ABORT);
+        copy_set_state(c, COPY_ABORT);
         loop_timer_start(c->rq.loop, &c->timer, 0, cancel_due, c); /* completes from the loop */
     }
 }

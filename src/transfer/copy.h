@@ -12,7 +12,9 @@
  *   CLAIM    waits for memory
  *   LOOK     asks the sink what is under the key
  *   GATHER   one buffer fills: a small output, or the first bytes of a larger one
+ *   REOPEN   the store is asked for the parts of an upload that another process began
  *   BEGIN    the upload of a large one is begun
+ *   RECORD   what another process would need to go on is written down
  *   PARTS    parts are sent while others arrive
  *   DRAIN    all has arrived; the last parts are on their way
  *   PUBLISH  the put of a small one, or the completion of a large one
@@ -29,6 +31,7 @@
 #include "core/err.h"
 #include "net/loop.h"
 #include "transfer/part_pool.h"
+#include "transfer/receipt_io.h"
 #include "transfer/sink.h"
 #include "transfer/source.h"
 
@@ -44,6 +47,14 @@ struct copy_request { /* everything borrowed until the completion */
     const char *key;
     bool force; /* replace this job's own object */
     bool look;  /* ask what is there before anything is fetched */
+    /* An upload of this very output to go on with, or NULL. */
+    const struct receipt_upload *resume;
+    /* Writes down how far an upload is: before its first part is sent, and now and then; upload
+     * NULL takes it back. etag: of what was written last. As receipt_write() and receipt_remove().
+     * NULL: nothing is written. */
+    struct receipt_io *(*record)(void *arg, const struct receipt_upload *upload, char etag[128],
+                                 sink_done_fn *done, void *done_arg);
+    void *record_arg;
 };
 
 struct copy_result {
@@ -54,6 +65,7 @@ struct copy_result {
     char *content_type; /* borrowed during the completion; or NULL */
     char *validator;    /* the source's; borrowed; or NULL */
     bool already;       /* this job's object was there before */
+    uint64_t resumed;   /* bytes that an earlier process had stored */
 };
 
 typedef void copy_done_fn(void *arg, const struct copy_result *result, const struct err *err);

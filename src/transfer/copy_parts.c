@@ -214,6 +214,7 @@ bool copy_make_room(struct copy *c)
     if (c->state != COPY_PARTS)
         return false;
     copy_send_filling(c);
+    (void)copy_record(c, false);
     return c->state == COPY_PARTS && next_buffer(c);
 }
 
@@ -263,6 +264,7 @@ void copy_send_filling(struct copy *c)
         return;
     if (!c->ended) /* else it was counted when the stream ended */
         digest_part(&c->digest, p->crc32c, p->len);
+    copy_keep_crc(c, p->crc32c);
     c->in_flight++;
     p->op = c->rq.sink->ops->put_part(c->upload, p->number, p->offset, p->data, (size_t)p->len,
                                       p->crc32c, on_part_stored, p);

@@ -13,7 +13,9 @@ enum copy_state {
     COPY_CLAIM,
     COPY_LOOK,
     COPY_GATHER,
+    COPY_REOPEN,
     COPY_BEGIN,
+    COPY_RECORD,
     COPY_PARTS,
     COPY_DRAIN,
     COPY_PUBLISH,
@@ -78,6 +80,18 @@ struct copy {
     struct sink_upload *upload; /* owned */
     struct sink_stat stat;
     bool looked;
+
+    /* what is written down of an upload */
+    struct receipt_io *recording; /* while it is being written */
+    uint32_t *crcs;               /* owned; of the parts sent, 1 to next_number - 1 */
+    uint32_t n_crcs, crcs_size;
+    uint32_t n_recorded;
+    char record_etag[128]; /* "" : nothing of it is there */
+    int64_t recorded_ms; /* monotonic */
+    int64_t begun_ms;    /* Unix time */
+    uint64_t *stored;    /* owned; COPY_REOPEN: sizes of the parts that the store has, 0: not */
+    bool resumed;        /* the stream now to be opened is the first of this process */
+
     bool already;    /* the outcome: this job's object was there */
     bool published;  /* the outcome: it is there now */
     bool restarting; /* after the abort: from the start */
@@ -106,7 +120,27 @@ void copy_free_parts(struct copy *c);
 /* Takes bytes, as many as there is room for; returns how many. */
 size_t copy_take(struct copy *c, const char *data, size_t len);
 
-/* ---- copy.c, for copy_parts.c ---- */
+/* ---- copy_resume.c ---- */
+
+/* Remembers a part's CRC32C for what is written down. */
+void copy_keep_crc(struct copy *c, uint32_t crc32c);
+/* Writes down how far it is, if it is time to (`now`: whether it is or not). False: nothing is
+ * being written. */
+bool copy_record(struct copy *c, bool now);
+/* Takes back what was written, once the upload is undone. False: there is nothing. */
+bool copy_forget(struct copy *c);
+/* Asks the store for the parts of c->rq.resume. */
+void copy_reopen(struct copy *c);
+void copy_release_record(struct copy *c);
+
+/* ---- copy.c, for the others ---- */
+
+void copy_set_state(struct copy *c, enum copy_state state);
+/* Something has ended while everything is being undone. */
+void copy_wind_down(struct copy *c);
+/* Opens the source from byte c->received on. */
+void copy_open_stream(struct copy *c);
+
 
 /* Memory was granted, or a part was stored: whatever waited for it. */
 void copy_go_on(struct copy *c);

@@ -212,3 +212,38 @@ int key_expand(const char *template, const struct source_job *job, size_t index,
     buf_release(&key);
     return rc;
 }
+
+/* ---- the other way round ---- */
+
+static bool can_hold(enum placeholder what, unsigned char c)
+{
+    bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (what == JOB_ID)
+        return alnum || c == '-' || c == '_';
+    if (what == DATE)
+        return alnum || c == '-';
+    return c != '/' && c >= 0x20;
+}
+
+/* All positions of the key that the template's beginning can end at, token after token: no
+ * backtracking, whatever the template. */
+bool key_matches(const char *template, const char *key)
+{
+    size_t len = strlen(key);
+    if (len == 0 || len > KEY_MAX)
+        return false;
+    bool at[KEY_MAX + 1] = {true}, next[KEY_MAX + 1];
+    for (const char *t = template; *t;) {
+        enum placeholder what = *t == '{' ? placeholder_at(t) : UNKNOWN;
+        memset(next, 0, sizeof(next));
+        for (size_t i = 0; i < len; i++) {
+            if (what == UNKNOWN)
+                next[i + 1] = at[i] && key[i] == *t;
+            else
+                next[i + 1] = (at[i] || next[i]) && can_hold(what, (unsigned char)key[i]);
+        }
+        memcpy(at, next, sizeof(at));
+        t += what == UNKNOWN ? 1 : strlen(names[what]);
+    }
+    return at[len];
+}

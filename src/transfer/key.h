@@ -37,6 +37,9 @@ int key_template_check(const char *template, struct err *err) MUST_CHECK;
 int key_expand(const char *template, const struct source_job *job, size_t index, struct buf *out,
                struct err *err) MUST_CHECK;
 
+/* Whether a key can have come out of the template. */
+bool key_matches(const char *template, const char *key);
+
 /* Appends the last component of a file name as a source sent it, without control characters, what
  * is not UTF-8, and dots and spaces at both ends; cut to KEY_COMPONENT_MAX bytes with its extension
  * kept; "output" when nothing is left. Never "", "." or "..", never with a '/' or '\'. */

@@ -20,7 +20,10 @@
 #include "core/err.h"
 #include "transfer/sink.h"
 
-enum { PLAN_TIERS_MAX = 4 };
+enum {
+    PLAN_TIERS_MAX = 4,
+    PLAN_PARTS_MAX = 10000, /* S3's; no store has more */
+};
 
 struct plan_tier {
     uint64_t part_bytes;

@@ -14,7 +14,8 @@
 
 #define JOB_ID_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-static const char *const state_names[] = {[RECEIPT_STORED] = "stored"};
+static const char *const state_names[] = {[RECEIPT_STORED] = "stored",
+                                          [RECEIPT_UPLOADING] = "uploading"};
 
 char *receipt_key(const char *source, const char *job)
 {
@@ -38,6 +39,18 @@ bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 
     return same;
 }
 
+void receipt_upload_release(struct receipt_upload *u)
+{
+    free(u->key);
+    free(u->id);
+    free(u->attempt);
+    free(u->validator);
+    free(u->content_type);
+    free(u->content_encoding);
+    free(u->crcs);
+    *u = (struct receipt_upload){0};
+}
+
 void receipt_release(struct receipt *r)
 {
     for (size_t i = 0; i < r->n_outputs; i++) {
@@ -48,6 +61,9 @@ void receipt_release(struct receipt *r)
         free(r->outputs[i].etag);
     }
     free(r->outputs);
+    if (r->upload)
+        receipt_upload_release(r->upload);
+    free(r->upload);
     free(r->source);
     free(r->job_name);
     free(r->program);
@@ -90,6 +106,32 @@ static void format_output(const struct receipt_output *o, struct buf *out)
     buf_byte(out, '}');
 }
 
+static void format_upload(const struct receipt_upload *u, struct buf *out)
+{
+    char crc[CRC32C_TEXT_SIZE];
+    buf_str_append(out, ",\"upload\":{\"key\":");
+    text_json_quote(out, u->key);
+    add_text(out, "id", u->id);
+    add_text(out, "attempt", u->attempt);
+    if (u->layout.size >= 0)
+        buf_printf(out, ",\"size\":%lld", (long long)u->layout.size);
+    buf_str_append(out, ",\"layout\":[");
+    for (int i = 0; i < PLAN_TIERS_MAX && u->layout.tiers[i].parts; i++)
+        buf_printf(out, "%s[%llu,%u]", i ? "," : "",
+                   (unsigned long long)u->layout.tiers[i].part_bytes, u->layout.tiers[i].parts);
+    buf_byte(out, ']');
+    add_text(out, "validator", u->validator);
+    add_text(out, "content_type", u->content_type);
+    add_text(out, "content_encoding", u->content_encoding);
+    add_date(out, "started", u->started_ms);
+    buf_str_append(out, ",\"crc32c\":[");
+    for (uint32_t i = 0; i < u->n_crcs; i++) {
+        crc32c_format(u->crcs[i], crc);
+        buf_printf(out, "%s\"%s\"", i ? "," : "", crc);
+    }
+    buf_str_append(out, "]}");
+}
+
 int receipt_format(const struct receipt *r, struct buf *out, struct err *err)
 {
     buf_printf(out, "{\"version\":%d", RECEIPT_VERSION);
@@ -103,6 +145,8 @@ int receipt_format(const struct receipt *r, struct buf *out, struct err *err)
         format_output(&r->outputs[i], out);
     }
     buf_str_append(out, "]");
+    if (r->upload)
+        format_upload(r->upload, out);
     add_date(out, "completed", r->completed_ms);
     add_date(out, "expires", r->expires_ms);
     add_date(out, "stored", r->stored_ms);
@@ -182,7 +226,7 @@ static int read_output(const json_t *object, struct receipt_output *o, struct er
 static int read_outputs(const json_t *list, struct receipt *r, struct err *err)
 {
     size_t n = json_array_size(list);
-    if (!json_is_array(list) || n == 0 || n > RECEIPT_OUTPUTS_MAX)
+    if (!json_is_array(list) || (n == 0 && r->state == RECEIPT_STORED) || n > RECEIPT_OUTPUTS_MAX)
         return err_set(err, ERR_INPUT, "\"outputs\" is not a list of 1 to %d outputs",
                        RECEIPT_OUTPUTS_MAX);
     r->outputs = xcalloc(n, sizeof(*r->outputs));
@@ -193,6 +237,64 @@ static int read_outputs(const json_t *list, struct receipt *r, struct err *err)
             return -1;
         }
     }
+    return 0;
+}
+
+static int read_tiers(const json_t *list, struct plan_layout *layout, struct err *err)
+{
+    size_t n = json_array_size(list);
+    uint64_t total = 0;
+    if (n < 1 || n > PLAN_TIERS_MAX)
+        return err_set(err, ERR_INPUT, "\"layout\" is not a list of 1 to %d tiers", PLAN_TIERS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *tier = json_array_get(list, i);
+        json_int_t bytes = json_integer_value(json_array_get(tier, 0));
+        json_int_t parts = json_integer_value(json_array_get(tier, 1));
+        if (bytes < 1 || bytes > (json_int_t)1 << 40 || parts < 1 || parts > PLAN_PARTS_MAX)
+            return err_set(err, ERR_INPUT, "\"layout\" has a tier that cannot be");
+        layout->tiers[i] = (struct plan_tier){(uint64_t)bytes, (uint32_t)parts};
+        total += (uint64_t)parts;
+    }
+    if (total > PLAN_PARTS_MAX)
+        return err_set(err, ERR_INPUT, "\"layout\" has over %d parts", PLAN_PARTS_MAX);
+    return 0;
+}
+
+static int read_crcs(const json_t *list, struct receipt_upload *u, struct err *err)
+{
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n > PLAN_PARTS_MAX)
+        return err_set(err, ERR_INPUT, "\"crc32c\" is not a list of at most %d", PLAN_PARTS_MAX);
+    u->crcs = xcalloc(n, sizeof(u->crcs[0]));
+    for (; u->n_crcs < n; u->n_crcs++) {
+        const char *text = json_string_value(json_array_get(list, u->n_crcs));
+        if (!text || crc32c_parse(text, &u->crcs[u->n_crcs]) < 0)
+            return err_set(err, ERR_INPUT, "\"crc32c\" has what is no CRC32C");
+    }
+    return 0;
+}
+
+static int read_upload(const json_t *object, struct receipt *r, struct err *err)
+{
+    if (!json_is_object(object))
+        return err_set(err, ERR_INPUT, "\"upload\" is not an object");
+    struct receipt_upload *u = r->upload = xcalloc(1, sizeof(*u));
+    const json_t *size = json_object_get(object, "size");
+    if (size && (!json_is_integer(size) || json_integer_value(size) < 0))
+        return err_set(err, ERR_INPUT, "\"size\" is not a number of bytes");
+    u->layout.size = size ? json_integer_value(size) : -1;
+    if (read_text(object, "key", true, &u->key, err) < 0 ||
+        read_text(object, "id", true, &u->id, err) < 0 ||
+        read_text(object, "attempt", true, &u->attempt, err) < 0 ||
+        read_text(object, "validator", true, &u->validator, err) < 0 ||
+        read_text(object, "content_type", false, &u->content_type, err) < 0 ||
+        read_text(object, "content_encoding", false, &u->content_encoding, err) < 0 ||
+        read_date(object, "started", true, &u->started_ms, err) < 0 ||
+        read_tiers(json_object_get(object, "layout"), &u->layout, err) < 0 ||
+        read_crcs(json_object_get(object, "crc32c"), u, err) < 0)
+        return -1;
+    if (!*u->id || strlen(u->attempt) >= SINK_ATTEMPT_SIZE)
+        return err_set(err, ERR_INPUT, "\"id\" or \"attempt\" is not what egress writes there");
     return 0;
 }
 
@@ -208,9 +310,11 @@ static int read_head(const json_t *root, const char *source, const char *job, st
                        "it is of version %lld, but this egress reads version %d only",
                        (long long)json_integer_value(version), RECEIPT_VERSION);
     const char *state = json_string_value(json_object_get(root, "state"));
-    if (!state || strcmp(state, state_names[RECEIPT_STORED]) != 0)
-        return err_set(err, ERR_INPUT, "\"state\" is not \"%s\"", state_names[RECEIPT_STORED]);
-    r->state = RECEIPT_STORED;
+    if (state && strcmp(state, state_names[RECEIPT_UPLOADING]) == 0)
+        r->state = RECEIPT_UPLOADING;
+    else if (!state || strcmp(state, state_names[RECEIPT_STORED]) != 0)
+        return err_set(err, ERR_INPUT, "\"state\" is not \"%s\" and not \"%s\"",
+                       state_names[RECEIPT_STORED], state_names[RECEIPT_UPLOADING]);
     const char *got_source = json_string_value(json_object_get(root, "source"));
     const char *got_job = json_string_value(json_object_get(root, "job"));
     if (!got_source || !got_job || strcmp(got_source, source) != 0 || strcmp(got_job, job) != 0)
@@ -237,9 +341,11 @@ static int read_receipt(const void *data, size_t len, const char *source, const 
                     read_text(root, "program", true, &r->program, err) < 0 ||
                     read_date(root, "completed", false, &r->completed_ms, err) < 0 ||
                     read_date(root, "expires", false, &r->expires_ms, err) < 0 ||
-                    read_date(root, "stored", true, &r->stored_ms, err) < 0 ||
+                    read_date(root, "stored", r->state == RECEIPT_STORED, &r->stored_ms, err) < 0 ||
                     read_outputs(json_object_get(root, "outputs"), r, err) < 0))
         rc = -1;
+    if (rc == 0 && r->state == RECEIPT_UPLOADING)
+        rc = read_upload(json_object_get(root, "upload"), r, err);
     json_decref(root);
     return rc;
 }

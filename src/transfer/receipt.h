@@ -20,6 +20,7 @@
 
 #include "core/buf.h"
 #include "core/err.h"
+#include "transfer/plan.h"
 #include "transfer/source.h"
 
 enum {
@@ -29,7 +30,25 @@ enum {
     RECEIPT_SOURCE_MAX = 31, /* bytes of a source's name */
 };
 
-enum receipt_state { RECEIPT_STORED };
+enum receipt_state {
+    RECEIPT_STORED,
+    RECEIPT_UPLOADING, /* not there yet: what another process needs to go on */
+};
+
+/* How far the upload of one output is. Parts 1 to n_crcs have been sent; which of them the store
+ * has, it knows itself. */
+struct receipt_upload {
+    char *key;      /* owned, like all here; relative to the destination */
+    char *id;       /* the store's name of the upload */
+    char *attempt;  /* ours */
+    struct plan_layout layout; /* .size: of the output, or -1 */
+    char *validator; /* the source's */
+    char *content_type, *content_encoding; /* or NULL */
+    int64_t started_ms; /* Unix time */
+    uint32_t n_crcs;
+    uint32_t *crcs; /* CRC32C of each part */
+};
+void receipt_upload_release(struct receipt_upload *u);
 
 struct receipt_output {
     char *name;      /* owned; as the source sent it; may be "" */
@@ -48,10 +67,11 @@ struct receipt {
     char job[JOB_ID_MAX + 1];
     char *job_name; /* owned; or NULL */
     size_t n_outputs;
-    struct receipt_output *outputs; /* owned */
+    struct receipt_output *outputs; /* owned; of RECEIPT_UPLOADING: those stored so far */
+    struct receipt_upload *upload;  /* owned; of RECEIPT_UPLOADING, else NULL */
     int64_t expires_ms;             /* Unix time; 0: not known */
     int64_t completed_ms;           /* Unix time; 0: not known */
-    int64_t stored_ms;              /* Unix time */
+    int64_t stored_ms;              /* Unix time; of RECEIPT_STORED */
     char *program;                  /* owned; who wrote it: "egress 0.1.0" */
 };
 

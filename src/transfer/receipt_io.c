@@ -78,7 +78,7 @@ static void on_written(void *arg, const struct err *err)
     finish(arg, err);
 }
 
-struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt,
+struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt, char etag[128],
                                  sink_done_fn *done, void *arg)
 {
     struct receipt_io *io = new_io(sink, receipt->source, receipt->job, done, arg);
@@ -88,7 +88,15 @@ struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receip
     io->object = (struct sink_object){
         .key = io->key, .content_type = "application/json", .condition = SINK_ALWAYS};
     io->op = sink->ops->put(sink, &io->object, buf_str(&io->text), io->text.len,
-                            crc32c(0, buf_str(&io->text), io->text.len), NULL, on_written, io);
+                            crc32c(0, buf_str(&io->text), io->text.len), etag, on_written, io);
+    return io;
+}
+
+struct receipt_io *receipt_remove(struct sink *sink, const char *source, const char *job,
+                                  const char *etag, sink_done_fn *done, void *arg)
+{
+    struct receipt_io *io = new_io(sink, source, job, done, arg);
+    io->op = sink->ops->remove(sink, io->key, etag, on_written, io);
     return io;
 }
 

@@ -68,6 +68,18 @@ struct sink_limits {
     bool keeps_identity;
 };
 
+/* A part that the store has already. crc32c: NULL when it keeps none. */
+typedef void sink_part_fn(void *arg, uint32_t number, uint64_t size, const uint32_t *crc32c);
+/* An unfinished upload. started_ms: Unix time. */
+typedef void sink_unfinished_fn(void *arg, const char *key, const char *id, int64_t started_ms);
+
+/* What another process needs to go on with an upload. */
+enum { SINK_ATTEMPT_SIZE = 33 };
+struct sink_upload_name {
+    const char *id;      /* the store's */
+    const char *attempt; /* ours, in the object's metadata; under SINK_ATTEMPT_SIZE bytes */
+};
+
 struct sink_ops {
     const char *name; /* "s3", "file" */
     struct sink_limits limits;
@@ -92,6 +104,24 @@ struct sink_ops {
     /* Makes the object visible. size and crc32c are of the whole. */
     struct sink_op *(*complete)(struct sink_upload *upload, uint32_t n_parts, uint64_t size,
                                 uint32_t crc32c, char etag_out[128], sink_done_fn *done, void *arg);
+    /* Removes a small object of ours, if it is still the one of that etag (where the store can
+     * compare). One that is gone is no error. This and the next four: NULL in a sink whose
+     * unfinished uploads end with the process. */
+    struct sink_op *(*remove)(struct sink *sink, const char *key, const char *etag,
+                              sink_done_fn *done, void *arg);
+    /* What to write down of an upload; borrowed from it. */
+    struct sink_upload_name (*upload_name)(const struct sink_upload *upload);
+    /* As begin, for an upload that was begun elsewhere; calls part() for each one stored.
+     * ERR_NOT_FOUND: it is gone. */
+    struct sink_op *(*reopen)(struct sink *sink, const struct sink_object *object,
+                              const struct sink_upload_name *name, struct sink_upload **out,
+                              sink_part_fn *part, sink_done_fn *done, void *arg);
+    /* Calls each() for every unfinished upload in the destination. */
+    struct sink_op *(*list_unfinished)(struct sink *sink, sink_unfinished_fn *each,
+                                       sink_done_fn *done, void *arg);
+    /* Undoes one of them. One that is gone is no error. */
+    struct sink_op *(*abort_unfinished)(struct sink *sink, const char *key, const char *id,
+                                        sink_done_fn *done, void *arg);
     /* Leaves nothing behind; repeated by the sink until that is so, within bounds. */
     struct sink_op *(*abort)(struct sink_upload *upload, sink_done_fn *done, void *arg);
     void (*upload_free)(struct sink_upload *upload); /* nothing of it may be under way */

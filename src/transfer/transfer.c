@@ -45,7 +45,8 @@ struct transfer {
     struct receipt_io *io; /* PHASE_RECEIPT, PHASE_RECORD */
     struct copy *copy;     /* PHASE_COPY */
     struct transfer *next_copying;
-    size_t index; /* of the output being copied */
+    struct receipt_upload *resume; /* owned; what an earlier run has left, or NULL */
+    size_t index;                  /* of the output being copied */
     struct buf key;
     struct transfer *next_waiting; /* PHASE_SLOT */
     struct loop_task task;
@@ -123,6 +124,9 @@ static void finish(struct transfer *t, enum transfer_outcome outcome)
         engine->moving--;
     t->done(t->arg, &t->result);
     receipt_release(&t->receipt);
+    if (t->resume)
+        receipt_upload_release(t->resume);
+    free(t->resume);
     source_job_release(&t->job);
     buf_release(&t->key);
     free(t);
@@ -170,21 +174,48 @@ static char *keep_text(const char *s)
     return xstrndup(s, (size_t)(p - s));
 }
 
+/* Who and when, in what is written of a job. */
+static void fill_receipt(struct transfer *t, struct receipt *r)
+{
+    r->source = xstrdup(t->engine->config.source->ops->name);
+    memcpy(r->job, t->id, sizeof(r->job));
+    r->job_name = keep_text(t->job.name);
+    r->expires_ms = t->job.expires_ms;
+    r->completed_ms = t->job.completed_ms;
+    r->program = xstrdup(t->engine->config.program);
+}
+
 static void record(struct transfer *t)
 {
+    fill_receipt(t, &t->receipt);
     t->receipt.state = RECEIPT_STORED;
-    t->receipt.source = xstrdup(t->engine->config.source->ops->name);
-    memcpy(t->receipt.job, t->id, sizeof(t->receipt.job));
-    t->receipt.job_name = keep_text(t->job.name);
-    t->receipt.expires_ms = t->job.expires_ms;
-    t->receipt.completed_ms = t->job.completed_ms;
     t->receipt.stored_ms = clock_wall_ms();
-    t->receipt.program = xstrdup(t->engine->config.program);
     set_phase(t, PHASE_RECORD);
     if (t->engine->config.receipts)
-        t->io = receipt_write(t->engine->config.sink, &t->receipt, on_recorded, t);
+        t->io = receipt_write(t->engine->config.sink, &t->receipt, NULL, on_recorded, t);
     else
         finish(t, t->any_stored ? TRANSFER_STORED : TRANSFER_ALREADY);
+}
+
+/* How far the upload of the present output is: copy.h, record. */
+static struct receipt_io *record_upload(void *arg, const struct receipt_upload *upload,
+                                        char etag[128], sink_done_fn *done, void *done_arg)
+{
+    struct transfer *t = arg;
+    const struct engine_config *config = &t->engine->config;
+    if (!upload)
+        return receipt_remove(config->sink, config->source->ops->name, t->id, etag, done, done_arg);
+    struct receipt r = {.state = RECEIPT_UPLOADING};
+    fill_receipt(t, &r);
+    r.outputs = t->receipt.outputs;
+    r.n_outputs = t->receipt.n_outputs;
+    r.upload = (struct receipt_upload *)upload;
+    struct receipt_io *io = receipt_write(config->sink, &r, etag, done, done_arg);
+    r.outputs = NULL; /* borrowed, like the upload */
+    r.n_outputs = 0;
+    r.upload = NULL;
+    receipt_release(&r);
+    return io;
 }
 
 /* ---- the outputs ---- */
@@ -219,6 +250,7 @@ static void on_copied(void *arg, const struct copy_result *result, const struct 
     }
     add_to_receipt(t, result);
     t->any_stored |= !result->already;
+    t->result.resumed += result->resumed;
     if (!result->already)
         t->result.bytes += result->size;
     t->index++;
@@ -242,6 +274,21 @@ static int check_key_is_free(const struct transfer *t, struct err *err)
                    "the key \"%.200s\" is also that of an output of job %s; a --key with {job_id} "
                    "and {filename} in it keeps them apart",
                    key, job);
+}
+
+/* Whether what an earlier run has left is an upload of the present output that this process has
+ * the memory for. */
+static bool can_resume(const struct transfer *t)
+{
+    const struct receipt_upload *u = t->resume;
+    if (!u || t->index != t->receipt.n_outputs || strcmp(u->key, buf_str(&t->key)) != 0)
+        return false;
+    if (plan_part_max(&u->layout) <= t->engine->config.memory / 2)
+        return true;
+    log_warn("job %s: begun anew: to go on with what an earlier run has stored it needs --memory "
+             "%lluMiB",
+             t->id, (unsigned long long)(plan_part_max(&u->layout) * 2 + 1048575) / 1048576);
+    return false;
 }
 
 static void next_output(struct transfer *t)
@@ -271,6 +318,9 @@ static void next_output(struct transfer *t)
         .key = buf_str(&t->key),
         .force = config->force,
         .look = config->force || !config->receipts,
+        .resume = can_resume(t) ? t->resume : NULL,
+        .record = config->receipts ? record_upload : NULL,
+        .record_arg = t,
     };
     t->copy = copy_start(&rq, on_copied, t);
     t->next_copying = t->engine->copying;
@@ -330,8 +380,15 @@ static void on_receipt(void *arg, const struct err *err)
     t->io = NULL;
     if (ended_by_cancel(t))
         return;
-    if (!err) {
+    if (!err && t->receipt.state == RECEIPT_STORED) {
         finish(t, TRANSFER_ALREADY);
+        return;
+    }
+    if (!err) {
+        t->resume = t->receipt.upload;
+        t->receipt.upload = NULL;
+        receipt_release(&t->receipt);
+        ask_details(t);
         return;
     }
     if (err->code == ERR_INPUT) /* what a stranger has written there says nothing */

@@ -55,7 +55,8 @@ struct transfer_result { /* valid during the completion */
     enum transfer_outcome outcome;
     struct err err;                /* of TRANSFER_FAILED */
     const struct receipt *receipt; /* what is stored where; NULL when it failed */
-    uint64_t bytes;                /* moved by this transfer */
+    uint64_t bytes;                /* stored by this transfer, with what it took over: */
+    uint64_t resumed;              /* bytes that an earlier run had stored */
     int64_t duration_ms;           /* since the slot was taken */
 };
 

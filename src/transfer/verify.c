@@ -151,7 +151,8 @@ static void on_receipt(void *arg, const struct err *err)
 {
     struct checker *c = arg;
     c->io = NULL;
-    c->index = 0;
+    /* Of what is still being uploaded nothing is promised yet. */
+    c->index = c->receipt.state == RECEIPT_UPLOADING ? c->receipt.n_outputs : 0;
     /* One that went away between the listing and now is nobody's difference. */
     if (err && err->code != ERR_NOT_FOUND && !c->v->cancelled)
         tell(c, VERIFY_UNKNOWN, false, err->msg, err);

@@ -8,6 +8,8 @@ import pytest
 
 import programs
 from ceph import Ceph
+from faultproxy import FaultProxy
+from versitygw import VersityGW
 
 
 def pytest_configure(config):
@@ -53,6 +55,30 @@ def ceph(request):
         gateway.keep_logs(where)
         print(f"logs of Ceph's gateway: {where}")
     gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def versitygw():
+    """One versitygw for the whole session."""
+    gateway = VersityGW().start()
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture
+def faultproxy(request, tmp_path_factory):
+    """faultproxy(url, "cut-answer,probability=0.3", seed=1) stands before url."""
+    home = tmp_path_factory.mktemp("faultproxy")
+    proxies = []
+    request.node.programs = getattr(request.node, "programs", []) + [proxies]
+
+    def start(target_url, *rules, seed=0):
+        proxies.append(FaultProxy(target_url, *rules, seed=seed, home=home))
+        return proxies[-1]
+
+    yield start
+    for proxy in proxies:
+        proxy.finish()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -262,11 +262,13 @@ class Sim:
     def option(self, name):
         return self.args[self.args.index(name) + 1] if name in self.args else None
 
-    def digest(self, job_id, size=None):
-        """SHA-256 (hex) of a generated output, computed by egress-sim without a server."""
+    def digest(self, job_id, size=None, version=0):
+        """SHA-256 (hex) of a generated output, computed by egress-sim without a server; version:
+        after so many changes of it (see `changed` under Faults in its help)."""
         seed = self.option("--seed")
         command = [SIM, "--digest", job_id, "--size", size or self.option("--size")]
         command += ["--seed", seed] if seed else []
+        command += ["--output-version", version] if version else []
         done = Running(command, clean_env(self.home)).wait(600).ok()
         return done.stdout.split()[0]
 

@@ -537,6 +537,7 @@ def test_stats_count(sim):
         "output_bytes": 2000,
         "webhooks_sent": 0,
         "webhooks_failed": 0,
+        "faults": {},
     }
 
 

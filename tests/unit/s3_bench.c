@@ -34,7 +34,7 @@ void s3_bench_open(struct s3_bench *b, const struct scripted_answer *answers, si
     b->seen = BUF_INIT(64 * 1024);
     b->server = scripted_http_start(answers, n);
     b->loop = loop_new(&err);
-    b->credentials = credentials_new(NULL, &err);
+    b->credentials = credentials_new(b->loop, &(struct credentials_config){0}, &err);
     assert_non_null(b->credentials);
     b->config.bucket = "buck";
     b->config.endpoint_url = scripted_http_url(b->server);

@@ -47,10 +47,15 @@ static int clean(void **state)
     static const char *const names[] = {
         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",       "AWS_SESSION_TOKEN",
         "AWS_PROFILE",       "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL",
+        "AWS_STS_REGIONAL_ENDPOINTS",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         unsetenv(names[i]);
+    setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
     setenv("HOME", dir, 1);
     unlink(config);
     unlink(keys);
@@ -69,10 +74,13 @@ static void assert_found(const char *profile, const char *id, const char *secret
                          const char *provider)
 {
     struct err err = {0};
-    struct credentials *c = credentials_new(profile, &err);
+    struct loop *loop = loop_new(&err);
+    const struct credentials_config who = {.profile = profile};
+    struct credentials *c = credentials_new(loop, &who, &err);
     if (!c)
         fail_msg("%s", err.msg);
     const struct aws_credentials *now = credentials_current(c);
+    assert_non_null(now);
     assert_string_equal(now->access_key_id, id);
     assert_string_equal(now->secret_access_key, secret);
     if (token)
@@ -80,8 +88,10 @@ static void assert_found(const char *profile, const char *id, const char *secret
     else
         assert_null(now->session_token);
     assert_string_equal(now->provider, provider);
+    assert_string_equal(credentials_provider(c), provider);
     assert_int_equal(now->expires_ms, 0);
     credentials_free(c);
+    loop_free(loop);
 }
 
 static void assert_message(const struct err *err, const char *const *parts)
@@ -99,8 +109,10 @@ static void assert_message(const struct err *err, const char *const *parts)
 static void assert_not_found(const char *profile, const char *const *parts)
 {
     struct err err = {0};
-    assert_null(credentials_new(profile, &err));
+    struct loop *loop = loop_new(&err);
+    assert_null(credentials_new(loop, &(struct credentials_config){.profile = profile}, &err));
     assert_message(&err, parts);
+    loop_free(loop);
 }
 
 static void assert_profile_refused(const char *profile, const char *const *parts)
@@ -168,7 +180,7 @@ static void test_credentials_file(void **state)
     assert_found(NULL, "FILEKEY", "file/secret+", NULL, "shared credentials file");
 }
 
-static void test_config_file(void **state)
+static void test_whofile(void **state)
 {
     (void)state;
     write_file(config, "[default]\n" KEYS "[profile work]\naws_access_key_id=W\n"
@@ -318,7 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_environment_half, clean, clean),
         cmocka_unit_test_setup_teardown(test_environment_malformed, clean, clean),
         cmocka_unit_test_setup_teardown(test_credentials_file, clean, clean),
-        cmocka_unit_test_setup_teardown(test_config_file, clean, clean),
+        cmocka_unit_test_setup_teardown(test_whofile, clean, clean),
         cmocka_unit_test_setup_teardown(test_order, clean, clean),
         cmocka_unit_test_setup_teardown(test_named_files, clean, clean),
         cmocka_unit_test_setup_teardown(test_nothing, clean, clean),

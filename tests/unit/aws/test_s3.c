@@ -286,13 +286,14 @@ static void test_part(void **state)
     s3_bench_free(&b);
 }
 
-#define PART(number, etag)                                                                         \
-    "<Part><PartNumber>" number "</PartNumber><ETag>&quot;" etag "&quot;</ETag></Part>"
+#define PART(number, etag, checksum)                                                               \
+    "<Part><PartNumber>" number "</PartNumber><ETag>&quot;" etag "&quot;</ETag>" checksum "</"     \
+                                                                                          "Part>"
 
 static char first[] = "\"a&1\"", second[] = "\"b2\"";
-static char *const etags[] = {first, second};
+static const struct s3_part stored[] = {{first, true, 0x12345678}, {second, false, 0}};
 static const struct s3_parts parts = {
-    .upload_id = "u", .etags = etags, .n = 2, .size = 6000000, .crc32c = 0xc99465aa};
+    .upload_id = "u", .parts = stored, .n = 2, .size = 6000000, .crc32c = 0xc99465aa};
 
 static void test_complete(void **state)
 {
@@ -321,7 +322,8 @@ static void test_complete(void **state)
         "x-amz-checksum-crc32c: yZRlqg==\r\n",
         "x-amz-checksum-type: FULL_OBJECT\r\n",
         "x-amz-mp-object-size: 6000000\r\n",
-        PART("1", "a&amp;1") PART("2", "b2") "</CompleteMultipartUpload>",
+        PART("1", "a&amp;1", "<ChecksumCRC32C>EjRWeA==</ChecksumCRC32C>")
+            PART("2", "b2", "") "</CompleteMultipartUpload>",
     };
     for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++)
         s3_bench_sent(&b, 0, sent[i]);

@@ -240,8 +240,8 @@ static void test_parts_in_any_order(void **state)
     s3_bench_open(&b, answers, 5);
     struct sink_upload *upload = begin(&b);
     for (size_t i = 0; i < 3; i++) {
-        b.sink->ops->put_part(upload, order[i], 5 * (order[i] - 1), "hello", 5, 0, s3_bench_done,
-                              &b);
+        b.sink->ops->put_part(upload, order[i], 5 * (order[i] - 1), "hello", 5, order[i],
+                              s3_bench_done, &b);
         s3_bench_ok(&b);
     }
     b.sink->ops->complete(upload, 3, 15, 0, etag, s3_bench_done, &b);
@@ -251,9 +251,12 @@ static void test_parts_in_any_order(void **state)
     s3_bench_stop(&b, 5);
     s3_bench_sent(&b, 0, "POST /buck/p/j/out.json?uploads= HTTP/1.1\r\n");
     s3_bench_sent(&b, 4,
-                  "<Part><PartNumber>1</PartNumber><ETag>&quot;p1&quot;</ETag></Part>"
-                  "<Part><PartNumber>2</PartNumber><ETag>&quot;p2&quot;</ETag></Part>"
-                  "<Part><PartNumber>3</PartNumber><ETag>&quot;p3&quot;</ETag></Part>");
+                  "<Part><PartNumber>1</PartNumber><ETag>&quot;p1&quot;</ETag>"
+                  "<ChecksumCRC32C>AAAAAQ==</ChecksumCRC32C></Part>"
+                  "<Part><PartNumber>2</PartNumber><ETag>&quot;p2&quot;</ETag>"
+                  "<ChecksumCRC32C>AAAAAg==</ChecksumCRC32C></Part>"
+                  "<Part><PartNumber>3</PartNumber><ETag>&quot;p3&quot;</ETag>"
+                  "<ChecksumCRC32C>AAAAAw==</ChecksumCRC32C></Part>");
     s3_bench_free(&b);
 }
 
