@@ -71,7 +71,7 @@ struct s3_call {
     char *prefix, *token; /* owned; a listing's, and its next page */
 
     /* progress */
-    struct http_call *http; /* NULL between exchanges */
+    struct http_call *http;       /* NULL between exchanges */
     struct credentials_wait wait; /* for credentials, before the exchange */
     int renewals;                 /* exchanges begun again, as credentials had run out */
     bool run_out;                 /* this one's had */

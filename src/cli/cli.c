@@ -47,8 +47,7 @@ static const struct command commands[] = {
      "Reads every receipt under --to and compares the objects that it names: size and\n"
      "CRC32C, read back in full unless --quick is given. Exit status 5: something differs\n"
      "or is missing.\n"},
-    {"sweep", cmd_sweep, ACCEPTS(sweep_settings), "", 0, 0,
-     "undo uploads that nobody will finish",
+    {"sweep", cmd_sweep, ACCEPTS(sweep_settings), "", 0, 0, "undo uploads that nobody will finish",
      "Finds unfinished multipart uploads under --to whose key --key can make and that were\n"
      "begun longer ago than --older-than, and aborts them. They are left by runs that were\n"
      "killed; until then, a later fetch of the same job goes on with them.\n"},

@@ -87,8 +87,8 @@ static void print_json(struct fetch *f, const struct transfer_result *r)
         buf_printf(&line,
                    ",\"status\":\"%s\",\"bytes\":%" PRIu64 ",\"resumed_bytes\":%" PRIu64
                    ",\"duration_ms\":%" PRId64 ",\"objects\":[",
-                   r->outcome == TRANSFER_STORED ? "stored" : "already stored", r->bytes, r->resumed,
-                   r->duration_ms);
+                   r->outcome == TRANSFER_STORED ? "stored" : "already stored", r->bytes,
+                   r->resumed, r->duration_ms);
         for (size_t i = 0; i < r->receipt->n_outputs; i++) {
             if (i)
                 buf_byte(&line, ',');

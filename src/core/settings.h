@@ -47,7 +47,8 @@
       "compare sizes and the store's own checksums, without reading the objects")                  \
     X(SET_OLDER_THAN, "older-than", DURATION, "TIME", NULL, "7d", "0s..3650d",                     \
       "leave alone what was begun later than so long ago")                                         \
-    X(SET_DRY_RUN, "dry-run", FLAG, NULL, NULL, NULL, NULL, "say what would be done, and do it not") \
+    X(SET_DRY_RUN, "dry-run", FLAG, NULL, NULL, NULL, NULL,                                        \
+      "say what would be done, and do it not")                                                     \
     X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
       "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
       "~/.voxel51/api-token.json)")                                                                \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * copy: see copy.h for the states. Each on_… function is a completion; copy_fail() and copy_wind_down()
- * are the one way out.
+ * copy: see copy.h for the states. Each on_… function is a completion; copy_fail() and
+ * copy_wind_down() are the one way out.
  */
 #include "transfer/copy.h"
 

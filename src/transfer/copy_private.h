@@ -87,10 +87,10 @@ struct copy {
     uint32_t n_crcs, crcs_size;
     uint32_t n_recorded;
     char record_etag[128]; /* "" : nothing of it is there */
-    int64_t recorded_ms; /* monotonic */
-    int64_t begun_ms;    /* Unix time */
-    uint64_t *stored;    /* owned; COPY_REOPEN: sizes of the parts that the store has, 0: not */
-    bool resumed;        /* the stream now to be opened is the first of this process */
+    int64_t recorded_ms;   /* monotonic */
+    int64_t begun_ms;      /* Unix time */
+    uint64_t *stored;      /* owned; COPY_REOPEN: sizes of the parts that the store has, 0: not */
+    bool resumed;          /* the stream now to be opened is the first of this process */
 
     bool already;    /* the outcome: this job's object was there */
     bool published;  /* the outcome: it is there now */
@@ -140,7 +140,6 @@ void copy_set_state(struct copy *c, enum copy_state state);
 void copy_wind_down(struct copy *c);
 /* Opens the source from byte c->received on. */
 void copy_open_stream(struct copy *c);
-
 
 /* Memory was granted, or a part was stored: whatever waited for it. */
 void copy_go_on(struct copy *c);

@@ -2,8 +2,9 @@
  *
  * copy_resume: what is written down of an upload, and going on with one that another process began.
  *
- * Written before the first part is sent (so that no upload is unknown), and again every two seconds:
- * the CRC32C of each part sent, without which the whole's is not known. Which parts arrived the store tells.
+ * Written before the first part is sent (so that no upload is unknown), and again every two
+ * seconds: the CRC32C of each part sent, without which the whole's is not known. Which parts
+ * arrived the store tells.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,6 @@ void copy_reopen(struct copy *c)
     c->object.content_type = c->content_type;
     c->object.content_encoding = c->content_encoding;
     c->stored = xcalloc(from->n_crcs, sizeof(c->stored[0]));
-    c->op = c->rq.sink->ops->reopen(c->rq.sink, &c->object, &name, &c->upload, on_part, on_reopened,
-                                    c);
+    c->op =
+        c->rq.sink->ops->reopen(c->rq.sink, &c->object, &name, &c->upload, on_part, on_reopened, c);
 }

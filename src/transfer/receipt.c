@@ -14,8 +14,8 @@
 
 #define JOB_ID_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-static const char *const state_names[] = {[RECEIPT_STORED] = "stored",
-                                          [RECEIPT_UPLOADING] = "uploading"};
+static const char *const state_names[] = {
+    [RECEIPT_STORED] = "stored", [RECEIPT_UPLOADING] = "uploading"};
 
 char *receipt_key(const char *source, const char *job)
 {

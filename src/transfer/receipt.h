@@ -38,13 +38,13 @@ enum receipt_state {
 /* How far the upload of one output is. Parts 1 to n_crcs have been sent; which of them the store
  * has, it knows itself. */
 struct receipt_upload {
-    char *key;      /* owned, like all here; relative to the destination */
-    char *id;       /* the store's name of the upload */
-    char *attempt;  /* ours */
-    struct plan_layout layout; /* .size: of the output, or -1 */
-    char *validator; /* the source's */
+    char *key;                             /* owned, like all here; relative to the destination */
+    char *id;                              /* the store's name of the upload */
+    char *attempt;                         /* ours */
+    struct plan_layout layout;             /* .size: of the output, or -1 */
+    char *validator;                       /* the source's */
     char *content_type, *content_encoding; /* or NULL */
-    int64_t started_ms; /* Unix time */
+    int64_t started_ms;                    /* Unix time */
     uint32_t n_crcs;
     uint32_t *crcs; /* CRC32C of each part */
 };

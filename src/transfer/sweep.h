@@ -25,7 +25,7 @@
 struct sweep;
 
 enum sweep_status {
-    SWEEP_FOUND,   /* dry run: would be undone */
+    SWEEP_FOUND, /* dry run: would be undone */
     SWEEP_UNDONE,
     SWEEP_FAILED,
     SWEEP_YOUNGER, /* perhaps still under way */
@@ -34,7 +34,7 @@ enum sweep_status {
 
 struct sweep_result { /* valid during the call */
     const char *key;
-    const char *id; /* the store's name of the upload */
+    const char *id;     /* the store's name of the upload */
     int64_t started_ms; /* Unix time */
     enum sweep_status status;
     const struct err *err; /* of SWEEP_FAILED, else NULL */

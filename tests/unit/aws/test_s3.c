@@ -288,7 +288,7 @@ static void test_part(void **state)
 
 #define PART(number, etag, checksum)                                                               \
     "<Part><PartNumber>" number "</PartNumber><ETag>&quot;" etag "&quot;</ETag>" checksum "</"     \
-                                                                                          "Part>"
+    "Part>"
 
 static char first[] = "\"a&1\"", second[] = "\"b2\"";
 static const struct s3_part stored[] = {{first, true, 0x12345678}, {second, false, 0}};
