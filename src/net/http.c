@@ -455,8 +455,9 @@ static void describe(const struct http_call *call, char out[WHAT_MAX])
 static bool reason_is_cut(const struct http_call *call)
 {
     int status = call->rsp.status;
-    return status >= 400 && status < 500 && status != 429 &&
-           call->rsp.content_length > (int64_t)call->answer_body.len;
+    size_t len = call->answer_body.len;
+    return status >= 400 && status < 500 && status != 429 && len < ERROR_BODY_MAX &&
+           call->rsp.content_length > (int64_t)len;
 }
 
 /* What the attempt came to; ERR_NONE is a 2xx. */
