@@ -503,11 +503,12 @@ static void describe(const struct http_call *call, char out[WHAT_MAX])
 }
 
 /* The body of a refusal says what it is about; half of it does not. Of a server's fault the status
- * is enough. */
+ * is enough, and of more than we read the beginning. */
 static bool reason_is_cut(const struct http_call *call)
 {
     int status = call->rsp.status;
     return status >= 400 && status < 500 && status != 429 &&
+           call->answer_body.len < ERROR_BODY_MAX &&
            call->rsp.content_length > (int64_t)call->answer_body.len;
 }
 
