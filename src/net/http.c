@@ -451,7 +451,7 @@ static void describe(const struct http_call *call, char out[WHAT_MAX])
 }
 
 /* The body of a refusal says what it is about; half of it does not. Of a server's fault the status
- * is enough. */
+ * is enough, and of more than we read the beginning. */
 static bool reason_is_cut(const struct http_call *call)
 {
     int status = call->rsp.status;

@@ -126,7 +126,8 @@ def test_truncate(faultproxy, target):
 
 
 def test_answer_in_its_place(faultproxy, target):
-    proxy = faultproxy(target.url, "answer,retry-after=7,count=1", "answer,status=500,code=X,count=1")
+    rules = ["answer,retry-after=7,count=1", "answer,status=500,code=X,count=1"]
+    proxy = faultproxy(target.url, *rules)
     connection = connect(proxy)
     connection.request("PUT", "/x", BODY)
     answer = connection.getresponse()

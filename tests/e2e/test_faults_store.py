@@ -135,7 +135,8 @@ def test_stalled_answers(egress, sim, s3, faultproxy):
 
 
 def test_abort_is_repeated_until_the_upload_is_gone(egress, sim, s3, faultproxy):
-    s = sim("--generate", 1, "--size", 20 * MIB, "--set", "x_goog_hash=crc32c", "--set", "hash_lie=yes")
+    lie = ["--set", "x_goog_hash=crc32c", "--set", "hash_lie=yes"]
+    s = sim("--generate", 1, "--size", 20 * MIB, *lie)
     bucket = s3.bucket()
     proxy = faultproxy(s3.url, "answer,method=DELETE,query=uploadId,count=2")
     r = egress("fetch", *to(bucket), *s.ids(), sim=s, s3=proxy.before(s3))
@@ -244,7 +245,8 @@ def test_cut_connections_on_both_sides(egress, sim, s3, faultproxy):
 def test_gib_while_answers_fail_on_both_sides(egress, sim, ceph, faultproxy):
     s = sim("--generate", 1, "--size", 1 << 30)
     bucket = ceph.bucket()
-    rules = ["cut-answer,probability=0.02", "answer,probability=0.02", "lose-answer,probability=0.01"]
+    shares = {"cut-answer": 0.02, "answer": 0.02, "lose-answer": 0.01}
+    rules = [f"{fault},probability={share}" for fault, share in shares.items()]
     platform, store = faultproxy(s.url, *rules, seed=1), faultproxy(ceph.url, *rules, seed=2)
     egress(
         "fetch", *to(bucket), "--source", "output", *s.ids(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""egress into versitygw, which enforces what Ceph's gateway ignores: checksums, sizes, conditions."""
+"""egress into versitygw, which checks what Ceph's gateway ignores: checksums, sizes, conditions."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import urllib.parse
 
 import pytest
 from botocore.exceptions import ClientError
+from test_resume import kill_in_mid_upload
 from versitygw import crc32c
 
 MIB = 1 << 20
@@ -262,3 +263,17 @@ def test_unknown_bucket(egress, sim, versitygw):
     s = sim("--generate", 1, "--size", 10)
     r = egress("fetch", "--to", "s3://no-such-bucket-here", *s.ids(), sim=s, s3=versitygw)
     assert r.returncode == 3 and "no-such-bucket-here" in r.stderr, r
+
+
+# ---- going on in another process ---------------------------------------------------------------
+
+
+def test_goes_on_where_it_was_killed(egress, sim, versitygw):
+    """Its parts come with their checksums, and are completed with them."""
+    s = sim("--generate", 1, "--size", 100 * MIB, "--set", "body_rate=25M")
+    (job,) = s.ids()
+    bucket = versitygw.bucket()
+    kill_in_mid_upload(egress, s, versitygw, bucket, 10)
+    told = egress("fetch", "--to", f"s3://{bucket}", "--json", job, sim=s, s3=versitygw).ok().jsonl
+    assert told[0]["resumed_bytes"] > 0
+    assert_stored(versitygw, bucket, f"{job}/labels.json", s.digest(job))

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a store may say that no real one can be brought to say here."""
+
+import hashlib
+import http.server
+import os
+import threading
+import time
+
+import pytest
+from scripted_s3 import HEAD, Answer, ScriptedS3, error
+
+MIB = 1 << 20
+SMALL = 1000
+LARGE = 8 * MIB + 1  # two parts
+
+
+@pytest.fixture
+def store():
+    store = ScriptedS3()
+    yield store
+    store.stop()
+
+
+class Case:
+    """One job of that size, to be stored under the key k."""
+
+    def __init__(self, egress, sim, store, size):
+        self.egress, self.store = egress, store
+        self.sim = sim("--generate", 1, "--size", size)
+        (self.job,) = self.sim.ids()
+
+    def fetch(self, *flags, **kwargs):
+        to = ["--to", self.store.to, "--key", "k"]
+        return self.egress("fetch", *to, *flags, self.job, sim=self.sim, s3=self.store, **kwargs)
+
+    def stored(self, r):
+        r.ok()
+        body = self.store.objects["k"].body
+        assert hashlib.sha256(body).hexdigest() == self.sim.digest(self.job)
+        assert self.store.uploads == {}
+
+    def refused(self, r, status, *says):
+        assert r.returncode == status, r
+        for text in says:
+            assert text in r.stderr, r
+        assert len(r.stderr.splitlines()) == 1, r
+        assert self.store.uploads == {}
+
+
+@pytest.fixture
+def small(egress, sim, store):
+    return Case(egress, sim, store, SMALL)
+
+
+@pytest.fixture
+def large(egress, sim, store):
+    return Case(egress, sim, store, LARGE)
+
+
+# ---- CompleteMultipartUpload -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["InternalError", "SlowDown", "ServiceUnavailable"])
+def test_error_inside_a_200_that_passes(large, code):
+    large.store.say("CompleteMultipartUpload", Answer(200, error(code)), times=2)
+    large.stored(large.fetch())
+    assert large.store.count("CompleteMultipartUpload") == 3
+
+
+def test_error_inside_a_200_that_stays(large):
+    large.store.say("CompleteMultipartUpload", Answer(200, error("InternalError")), times=50)
+    large.refused(large.fetch(), 1, "InternalError")
+    assert large.store.count("CompleteMultipartUpload") < 10
+    assert "k" not in large.store.objects
+
+
+def test_error_inside_a_200_that_no_retry_mends(large):
+    large.store.say("CompleteMultipartUpload", Answer(200, error("AccessDenied")), times=50)
+    large.refused(large.fetch(), 3, "AccessDenied", "s3:PutObject")
+    assert large.store.count("CompleteMultipartUpload") == 1
+
+
+def test_error_inside_a_200_after_all_was_stored(large):
+    """The answer says no, the second says there is no such upload: the object is there."""
+    said = Answer(200, error("InternalError"), instead=False)
+    large.store.say("CompleteMultipartUpload", said)
+    large.stored(large.fetch())
+
+
+def test_conflict_inside_a_200(large):
+    large.store.say("CompleteMultipartUpload", Answer(200, error("PreconditionFailed")))
+    r = large.fetch()
+    assert r.returncode in (1, 4), r
+    assert large.store.uploads == {}
+
+
+def test_answer_that_comes_late_with_blanks(large):
+    """S3 sends white space to keep the connection while it works."""
+
+    def pieces():
+        for _ in range(8):
+            time.sleep(0.3)
+            yield b" "
+        yield large.store.completed(large.store.objects["k"].etag).body
+
+    said = Answer(200, headers={"Content-Type": "application/xml"}, instead=False, pieces=pieces())
+    large.store.say("CompleteMultipartUpload", said)
+    large.stored(large.fetch("--read-timeout", "1s"))
+    assert large.store.count("CompleteMultipartUpload") == 1
+
+
+# ---- answers that lack something ---------------------------------------------------------------
+
+
+def test_part_without_etag(large):
+    large.store.say("UploadPart", Answer(200), times=50)
+    large.refused(large.fetch(), 1, "ETag")
+    assert "k" not in large.store.objects
+
+
+def test_create_without_id(large):
+    result = "InitiateMultipartUploadResult"
+    said = Answer(200, f"{HEAD}<{result}><Bucket>scripted</Bucket></{result}>")
+    large.store.say("CreateMultipartUpload", said, times=50)
+    large.refused(large.fetch(), 1, "CreateMultipartUpload")
+
+
+def test_complete_without_etag(large):
+    result = "CompleteMultipartUploadResult"
+    said = Answer(200, f"{HEAD}<{result}/>", instead=False)
+    large.store.say("CompleteMultipartUpload", said)
+    large.stored(large.fetch())
+
+
+# ---- XML that is none, or too much -------------------------------------------------------------
+
+LAUGHS = "".join(
+    f'<!ENTITY a{i} "{f"&a{i - 1};" * 10 if i else "lol"}">' for i in range(12)
+)
+BAD_XML = {
+    "empty": "",
+    "text": "OK",
+    "cut": f"{HEAD}<InitiateMultipartUploadResult><UploadId>u",
+    "other root": f"{HEAD}<Something><UploadId>u</UploadId></Something>",
+    "entities": f"<!DOCTYPE x [{LAUGHS}]><InitiateMultipartUploadResult><UploadId>&a11;"
+    "</UploadId></InitiateMultipartUploadResult>",
+    "external entity": '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+    "<InitiateMultipartUploadResult><UploadId>&e;</UploadId></InitiateMultipartUploadResult>",
+    "deep": "<a>" * 60_000,
+    "large": f"{HEAD}<InitiateMultipartUploadResult><UploadId>{'u' * 30 * MIB}"
+    "</UploadId></InitiateMultipartUploadResult>",
+    "not UTF-8": b"\xff\xfe\x00\x01\x80",
+}
+
+
+@pytest.mark.parametrize("name", BAD_XML)
+@pytest.mark.parametrize("status", [200, 400])
+def test_bad_xml(large, name, status):
+    large.store.say("CreateMultipartUpload", Answer(status, BAD_XML[name]), times=50)
+    r = large.fetch(timeout=30)
+    large.refused(r, r.returncode)
+    assert r.returncode in (1, 3), r
+    assert "root:" not in r.stdout + r.stderr
+    assert r.seconds < 20
+
+
+def test_messages_are_printable_and_short(small):
+    message = "tab\t two\nlines\x7f &lt;script&gt; &#x9b;31m" + "x" * 5000
+    small.store.say("PutObject", Answer(400, error("Odd", message)))
+    r = small.fetch("--log-format", "human")
+    small.refused(r, 4, "Odd")
+    assert all(len(line) < 1200 and line.isprintable() for line in r.stderr.splitlines()), r
+
+
+# ---- too much of anything ----------------------------------------------------------------------
+
+
+def peak_mib(run):
+    """Highest memory that the process has had so far."""
+    with open(f"/proc/{run.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) >> 10
+
+
+def watch(run):
+    """Its result and its peak memory."""
+    peak = 0
+    while run.process.poll() is None:
+        try:
+            peak = max(peak, peak_mib(run))
+        except (OSError, StopIteration):
+            break
+        time.sleep(0.02)
+    return run.wait(), peak
+
+
+def endless():
+    while True:
+        yield b"<a>endless</a>" * 5000
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+@pytest.mark.parametrize("call", ["GetReceipt", "PutObject"])
+def test_endless_body(egress, sim, store, status, call):
+    s = sim("--generate", 1, "--size", SMALL)
+    said = [Answer(status, pieces=endless()) for _ in range(50)]
+    store.say(call, *said)
+    run = egress.start("fetch", "--to", store.to, *s.ids(), sim=s, s3=store)
+    r, peak = watch(run)
+    assert r.returncode == (3 if status == 404 else 1), r
+    assert r.seconds < 60
+    if "san-" not in os.environ.get("EGRESS_BIN", ""):
+        assert peak < 100
+
+
+def test_ten_megabytes_of_headers(small):
+    headers = {f"x-{i}": "v" * 8000 for i in range(1300)}
+    small.store.say("PutObject", *[Answer(200, headers=headers) for _ in range(50)])
+    r = small.fetch(timeout=60)
+    assert r.returncode in (0, 1), r  # the look at the object finds it, or it is not there
+    assert "k" not in small.store.objects and r.returncode == 1, r
+
+
+# ---- the bucket is elsewhere -------------------------------------------------------------------
+
+
+def test_region_that_leads_nowhere(small):
+    """It always says another one: no chase, one clear error."""
+    answers = []
+    for i in range(50):
+        more = f"<Region>nowhere-{i}</Region>"
+        answers.append(Answer(301, error("PermanentRedirect", more=more)))
+    small.store.say("PutObject", *answers)
+    small.refused(small.fetch(), 3, "nowhere-")
+    assert small.store.count("PutObject") <= 3
+
+
+def test_region_not_told(small):
+    small.store.say("PutObject", Answer(301, error("PermanentRedirect")), times=50)
+    small.refused(small.fetch(), 3, "--region")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_signed_requests_go_to_no_other_host(small, status):
+    seen = []
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self):
+            seen.append(self.headers)
+            self.send_response(200)
+            self.end_headers()
+
+        do_GET = do_HEAD = do_PUT
+
+        def log_message(self, *args):
+            pass
+
+    other = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    try:
+        location = {"Location": f"http://127.0.0.1:{other.server_port}/scripted/k"}
+        small.store.say("PutObject", *[Answer(status, error("TemporaryRedirect"), location)] * 50)
+        assert small.fetch().returncode != 0
+        assert seen == []
+    finally:
+        other.shutdown()
+        other.server_close()
+
+
+# ---- clocks ------------------------------------------------------------------------------------
+
+
+def test_clock_that_cannot_be_learned(small):
+    """The Date is the one that we have: there is nothing to correct."""
+    small.store.say("PutObject", Answer(403, error("RequestTimeTooSkewed")), times=50)
+    small.refused(small.fetch(), 3, "clock")
+    assert small.store.count("PutObject") <= 3
