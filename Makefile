@@ -195,7 +195,7 @@ bench-programs: $(BENCH_PROGRAMS)
 
 .PHONY: check check-all
 check check-all:
-	@tools/install-deps.sh check
+	@tools/install-deps.sh $@
 	+@MAKE='$(MAKE)' tools/$@.sh
 
 # Runs every unit test program of this variant; each prints cmocka's own closing lines.
@@ -209,13 +209,23 @@ unit-programs: $(UNIT_PROGRAMS)
 
 # Against the programs of this variant; EGRESS_BIN and EGRESS_SIM name others.
 .PHONY: e2e
-e2e:
-	+@$(MAKE) $(PARALLEL) programs tool-programs $(VERSITYGW)
-	@EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
+e2e: e2e-programs
+	@$(run_e2e) $(E2E_LONG:%=--ignore=%) tests/e2e $(ARGS)
+
+# What takes minutes: faults in every call, and a second S3 server, which is built first.
+E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py
+.PHONY: e2e-long
+e2e-long: e2e-programs $(VERSITYGW)
+	@$(run_e2e) $(E2E_LONG) $(ARGS)
+
+.PHONY: e2e-programs
+e2e-programs:
+	+@$(MAKE) $(PARALLEL) programs tool-programs
+run_e2e = EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
 	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
 	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
 	 EGRESS_FAULTPROXY="$${EGRESS_FAULTPROXY:-$(CURDIR)/$(BUILD)/tests/faultproxy}" \
-	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini tests/e2e $(ARGS)
+	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini
 
 .PHONY: tool-programs
 tool-programs: $(TOOL_PROGRAMS)

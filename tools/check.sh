@@ -8,7 +8,6 @@ cd "$(dirname "$0")/.."
 
 make=${MAKE:-make}
 suite build          240 "$make" WERROR=1 all
-suite s3-server      420 "$make" build/tools/versitygw
 suite layers          20 "$make" layers
 suite lint           300 "$make" WERROR=1 lint
 suite unit           120 "$make" WERROR=1 unit

@@ -5,7 +5,7 @@
 #   tools/install-deps.sh SET...            installs what is missing
 #   tools/install-deps.sh --check SET...    installs nothing; status 1 when something is missing
 #
-# Sets: build, demo, check, bench.
+# Sets: build, demo, check, check-all, bench.
 set -euo pipefail
 
 build='
@@ -42,6 +42,8 @@ ceph-mon                a real S3 server on loopback
 ceph-osd                a real S3 server on loopback
 radosgw                 a real S3 server on loopback
 ceph-common             a real S3 server on loopback
+'
+check_all='
 golang-go               builds versitygw, another S3 server
 '
 bench='
@@ -53,14 +55,15 @@ say() { printf '%s\n' "$*" >&2; }
 
 only_check=
 [ "${1-}" = --check ] && { only_check=1; shift; }
-[ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--check] build|demo|check|bench..."; exit 2; }
+[ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--check] build|demo|check|check-all|bench..."; exit 2; }
 wanted=
 for set in "$@"; do
     case $set in
     build | demo) wanted+=$build ;;
     check) wanted+=$build$check ;;
+    check-all) wanted+=$build$check$check_all ;;
     bench) wanted+=$build$bench ;;
-    *) say "install-deps: no set '$set'; there are: build demo check bench"; exit 2 ;;
+    *) say "install-deps: no set '$set'; there are: build demo check check-all bench"; exit 2 ;;
     esac
 done
 wanted=$(sort -u <<<"$wanted" | sed '/^$/d')
