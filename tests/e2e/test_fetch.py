@@ -113,7 +113,8 @@ def test_json(egress, sim, store):
     assert by_job.keys() == {failed, *good, None} and len(lines) == 4
     for job in good:
         line = by_job[job]
-        assert line.keys() == {"job", "status", "bytes", "duration_ms", "objects"}
+        assert line.keys() == {"job", "status", "bytes", "resumed_bytes", "duration_ms", "objects"}
+        assert line["resumed_bytes"] == 0
         assert (line["status"], line["bytes"]) == ("stored", 777)
         assert line["duration_ms"] >= 0
         (described,) = line["objects"]
