@@ -5,8 +5,8 @@
 #   make deps       installs the Debian packages that make, make check and make bench need
 #   make demo       installs what is missing, builds, shows the main job end to end (under a minute)
 #   make check      build, layer check, linters, unit tests, end-to-end tests, sanitizers
-#   make check-all  what takes longer: end-to-end tests under the sanitizers, threads under
-#                   ThreadSanitizer, fuzzing, packaging
+#   make check-all  what takes longer: faults in every call, a second S3 server, end-to-end tests
+#                   under the sanitizers, threads under theirs, fuzzing, packaging
 #   make bench      measures; see docs/performance.md
 #   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
