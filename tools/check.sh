@@ -11,6 +11,6 @@ suite build          240 "$make" WERROR=1 all
 suite layers          20 "$make" layers
 suite lint           300 "$make" WERROR=1 lint
 suite unit           120 "$make" WERROR=1 unit
-suite e2e            420 "$make" WERROR=1 e2e
+suite e2e            540 "$make" WERROR=1 e2e
 suite unit-sanitized 240 "$make" WERROR=1 SAN=address,undefined unit
 suites_end "make check"
