@@ -10,7 +10,7 @@
 
 #include "core/mem.h"
 #include "core/text.h"
-#include "event/event.h"
+#include "core/job_id.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 };
 
@@ -27,14 +27,14 @@ static int refuse(const char *id, struct err *err)
     return err_set(err, ERR_INPUT,
                    "\"%s\"%s is no job id: expected 1 to %d letters, digits, '-' and '_', a letter "
                    "or digit first",
-                   shown, strlen(id) >= sizeof(shown) ? "..." : "", EVENT_ID_MAX);
+                   shown, strlen(id) >= sizeof(shown) ? "..." : "", JOB_ID_MAX);
 }
 
 static void add(struct job_ids *ids, const char *id, void (*bad)(void *arg, const struct err *err),
                 void *arg)
 {
     struct err err = {0};
-    if (!event_id_is_valid(id)) {
+    if (!job_id_is_valid(id)) {
         refuse(id, &err);
         bad(arg, &err);
         return;

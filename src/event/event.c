@@ -8,15 +8,7 @@
 #include "core/json.h"
 #include "core/mem.h"
 
-#define LETTERS_AND_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-#define EXPECTED           "expected {\"id\": JOB_ID, \"event\": \"" EVENT_JOB_COMPLETE "\"}"
-
-bool event_id_is_valid(const char *id)
-{
-    size_t len = strnlen(id, EVENT_ID_MAX + 1);
-    return len >= 1 && len <= EVENT_ID_MAX && strchr("_-", id[0]) == NULL &&
-           strspn(id, LETTERS_AND_DIGITS "_-") == len;
-}
+#define EXPECTED "expected {\"id\": JOB_ID, \"event\": \"" EVENT_JOB_COMPLETE "\"}"
 
 static int check_id(const json_t *id, struct err *err)
 {
@@ -28,11 +20,11 @@ static int check_id(const json_t *id, struct err *err)
         return err_set(err, ERR_INPUT, "\"id\" is not a string; " EXPECTED);
     if (json_string_length(id) == 0)
         return err_set(err, ERR_INPUT, "\"id\" is empty; " EXPECTED);
-    if (!event_id_is_valid(json_string_value(id)))
+    if (!job_id_is_valid(json_string_value(id)))
         return err_set(err, ERR_INPUT,
                        "\"id\" is not a job id: \"%.64s\"; expected a letter or digit, then up to "
                        "%d letters, digits, - or _",
-                       json_string_value(id), EVENT_ID_MAX - 1);
+                       json_string_value(id), JOB_ID_MAX - 1);
     return 0;
 }
 

@@ -18,22 +18,19 @@
 #include <stddef.h>
 
 #include "core/err.h"
+#include "core/job_id.h"
 
 enum {
     EVENT_BODY_MAX = 64 * 1024, /* bytes; the Platform's are about 100 */
-    EVENT_ID_MAX = 128,         /* the same as transfer's JOB_ID_MAX */
 };
 
 #define EVENT_JOB_COMPLETE "job_complete" /* the one value the Platform is known to send */
 
 struct event {
-    char id[EVENT_ID_MAX + 1];
+    char id[JOB_ID_MAX + 1];
     char *event; /* owned; EVENT_JOB_COMPLETE */
     char *msg;   /* owned; any text, up to EVENT_BODY_MAX; NULL when missing or not a string */
 };
-
-/* Whether a job id is of the form [A-Za-z0-9][A-Za-z0-9_-]{0,127}. */
-bool event_id_is_valid(const char *id);
 
 /* -1: ERR_TOO_LARGE over EVENT_BODY_MAX, ERR_INPUT for anything else, which names what was wrong
  * and what was expected. *event is set on success only. */

@@ -104,14 +104,6 @@ static struct describe *dequeue(struct voxel51 *v)
     return d;
 }
 
-/* The letters of source.h, so that an id cannot reach out of its place in the path. */
-static bool is_job_id(const char *id)
-{
-    static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    size_t len = strnlen(id, JOB_ID_MAX + 1);
-    return len >= 1 && len <= JOB_ID_MAX && *id != '_' && *id != '-' && strspn(id, chars) == len;
-}
-
 static void post_pump(struct voxel51 *v)
 {
     if (v->posted)
@@ -128,7 +120,8 @@ static void describe(struct source *source, const char *job_id, struct source_jo
     d->job = job;
     d->done = done;
     d->arg = arg;
-    if (is_job_id(job_id)) {
+    /* So that an id cannot reach out of its place in the path. */
+    if (job_id_is_valid(job_id)) {
         memcpy(d->id, job_id, strlen(job_id) + 1);
     } else {
         err_set(&d->err, ERR_INPUT,

@@ -12,8 +12,6 @@
 #include "core/text.h"
 #include "transfer/key.h"
 
-#define JOB_ID_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-
 static const char *const state_names[] = {
     [RECEIPT_STORED] = "stored", [RECEIPT_UPLOADING] = "uploading"};
 
@@ -33,8 +31,7 @@ bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 
     memcpy(job, key + prefix_len, job_len);
     job[job_len] = '\0';
     char *expected = receipt_key(source, job);
-    bool same = strcmp(key, expected) == 0 && strspn(job, JOB_ID_CHARACTERS) == job_len &&
-                !strchr("_-", job[0]);
+    bool same = strcmp(key, expected) == 0 && job_id_is_valid(job);
     free(expected);
     return same;
 }

@@ -14,9 +14,7 @@
 #include <stdint.h>
 
 #include "core/err.h"
-
-/* A job's id: [A-Za-z0-9][A-Za-z0-9_-]{0,127}. */
-enum { JOB_ID_MAX = 128 };
+#include "core/job_id.h"
 
 enum job_state { JOB_UNDERWAY, JOB_COMPLETE, JOB_FAILED };
 

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_event(struct event *event)
 {
-    CHECK(event_id_is_valid(event->id));
+    CHECK(job_id_is_valid(event->id));
     CHECK(strcmp(event->event, EVENT_JOB_COMPLETE) == 0);
     event_release(event);
 }

@@ -136,11 +136,11 @@ static void nothing_of_a_bad_line_is_an_id(void **state)
 static void longest(void **state)
 {
     (void)state;
-    char id[EVENT_ID_MAX + 2] = {0};
-    memset(id, 'x', EVENT_ID_MAX);
-    from_input(id, EVENT_ID_MAX, id, 0);
-    id[EVENT_ID_MAX] = 'x';
-    from_input(id, EVENT_ID_MAX + 1, "", 1);
+    char id[JOB_ID_MAX + 2] = {0};
+    memset(id, 'x', JOB_ID_MAX);
+    from_input(id, JOB_ID_MAX, id, 0);
+    id[JOB_ID_MAX] = 'x';
+    from_input(id, JOB_ID_MAX + 1, "", 1);
 }
 
 static void refusal_is_short_and_printable(void **state)

@@ -10,11 +10,8 @@
 
 #include "core/mem.h"
 #include "event/event.h"
-#include "transfer/source.h"
 
 #define ID "016f6063-51a1-4948-a827-ce4c31ec53ed"
-
-_Static_assert((int)EVENT_ID_MAX == (int)JOB_ID_MAX, "one rule for ids");
 
 static void accepted(const char *body, const char *id, const char *msg)
 {
@@ -115,17 +112,17 @@ static void the_form_of_an_id(void **state)
     char id[200];
     memset(id, 'a', sizeof(id));
     id[128] = '\0';
-    assert_true(event_id_is_valid(id));
+    assert_true(job_id_is_valid(id));
     id[128] = 'a';
     id[129] = '\0';
-    assert_false(event_id_is_valid(id));
+    assert_false(job_id_is_valid(id));
     static const char *const good[] = {"a", "0", "Z", "a-", "a_", "0--__--", ID};
     static const char *const bad[] = {"",    "-",  "_",  "-a", "_a",  ".",        "..",   "a.",
                                       "a b", " a", "a ", "a%", "a\n", "\xc3\xa9", "a\x7f"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        assert_true(event_id_is_valid(good[i]));
+        assert_true(job_id_is_valid(good[i]));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(event_id_is_valid(bad[i]));
+        assert_false(job_id_is_valid(bad[i]));
 }
 
 static void a_huge_id_is_not_repeated_whole(void **state)
