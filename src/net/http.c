@@ -71,6 +71,7 @@ struct http_call {
     bool in_multi;
     struct retry_state retry;
     int redirects;
+    unsigned unanswered; /* see http_unanswered() */
 
     /* the answer */
     struct http_response rsp;
@@ -250,6 +251,7 @@ static int on_prereq(void *arg, char *remote_ip, char *local_ip, int remote_port
     (void)remote_port;
     (void)local_port;
     struct http_call *call = arg;
+    call->unanswered++;
     if (call->redirects == 0 || config.proxied || url_is_local(&call->first_url) ||
         !redirect_address_is_local(remote_ip))
         return CURL_PREREQFUNC_OK;
@@ -502,6 +504,8 @@ void http_easy_done(CURL *easy, CURLcode code)
     if (call->wants & WANT_CANCEL)
         return; /* its task is posted and ends it */
     struct err err = judge(call, code);
+    if (call->unanswered && retry_answered(&err))
+        call->unanswered--;
     if (err.code == ERR_HTTP && err.http_status >= 301 && err.http_status <= 308 &&
         err.http_status != 304 && may_follow(call)) {
         memset(&err, 0, sizeof(err));
@@ -574,6 +578,11 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     (void)!url_parse(rq->url, &call->first_url, &call->err);
     want(call, WANT_START);
     return call;
+}
+
+unsigned http_unanswered(const struct http_call *call)
+{
+    return call->unanswered;
 }
 
 void http_resume(struct http_call *call)

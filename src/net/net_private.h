@@ -36,6 +36,9 @@ struct retry_state {
 /* Whether an attempt that ended so may be made again; fills how long to wait. Takes tokens. */
 bool retry_wanted(struct retry_budget *budget, struct retry_state *state, const struct err *err,
                   int max_attempts, int64_t *delay_ms);
+/* Whether an attempt that ended so tells whether the request was carried out; err->code may be
+ * ERR_NONE. */
+bool retry_answered(const struct err *err);
 /* The request succeeded: gives back what its latest retry took, or one token. */
 void retry_succeeded(struct retry_budget *budget, const struct retry_state *state);
 

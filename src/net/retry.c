@@ -50,6 +50,13 @@ bool retry_wanted(struct retry_budget *budget, struct retry_state *state, const 
     return true;
 }
 
+bool retry_answered(const struct err *err)
+{
+    return err->code == ERR_NONE ||
+           (err->code == ERR_HTTP &&
+            (err->http_status < 500 || err->http_status == 501 || err->http_status == 503));
+}
+
 void retry_succeeded(struct retry_budget *budget, const struct retry_state *state)
 {
     budget->tokens += state->last_cost ? state->last_cost : 1;
