@@ -33,6 +33,7 @@
     X(ERR_TIMEOUT, "timeout", true, 1)          /* no progress for too long */                     \
     X(ERR_HTTP, "http", true, 1)                /* an unexpected status; see http_status */        \
     X(ERR_PROTOCOL, "protocol", true, 1)        /* an answer that makes no sense */                \
+    X(ERR_SPENT, "spent", true, 1)              /* an upload that nothing can finish any more */   \
     X(ERR_INTEGRITY, "integrity", true, 1)      /* short body, checksum mismatch */                \
     X(ERR_IO, "io", true, 1)                    /* local disk */                                   \
     X(ERR_TOO_LARGE, "too_large", false, 4)     /* over a limit that a setting raises */           \

@@ -18,6 +18,7 @@ enum {
     STALLS_MAX = 4,     /* streams in a row that bring nothing */
     REOPENS_MAX = 1000, /* of one output: an end for a source that drips */
     RESTARTS_MAX = 3,
+    SPENT_MAX = 2,
     REOPEN_DELAY_MS = 200,
     REOPEN_DELAY_MAX_MS = 5000,
     RETRY_AFTER_MAX_MS = 60 * 1000, /* a longer one is the job's business (queue) */
@@ -162,6 +163,16 @@ static void start_over(struct copy *c, const struct err *err)
     c->restarting = true;
     copy_set_state(c, COPY_ABORT);
     copy_wind_down(c);
+}
+
+void copy_upload_failed(struct copy *c, const struct err *err)
+{
+    if (c->state == COPY_ABORT)
+        return;
+    if (err->code == ERR_SPENT && c->spent++ < SPENT_MAX)
+        start_over(c, err);
+    else
+        copy_fail(c, err);
 }
 
 static void reopen(void *arg)
@@ -369,7 +380,7 @@ static void on_published(void *arg, const struct err *err)
         memset(&c->stat, 0, sizeof(c->stat));
         c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_settled, c);
     } else {
-        copy_fail(c, err);
+        copy_upload_failed(c, err);
     }
 }
 

@@ -245,7 +245,7 @@ static void on_part_stored(void *arg, const struct err *err)
     if (err) {
         struct err why = *err;
         err_prefix(&why, "part %u", p->number);
-        copy_fail(c, &why);
+        copy_upload_failed(c, &why);
     }
     /* One buffer is enough to go on with. The others are for speed: two may lie idle (memory that
      * is given back and had anew costs page faults), more would be kept from others by a source

@@ -60,6 +60,7 @@ struct copy {
     int stalls;   /* streams in a row that brought nothing */
     int reopens;  /* in all */
     int restarts; /* from byte 0 */
+    int spent;    /* of those: uploads that could not be finished any more */
     struct loop_timer timer;
 
     /* memory and parts */
@@ -138,6 +139,8 @@ void copy_release_record(struct copy *c);
 void copy_set_state(struct copy *c, enum copy_state state);
 /* Something has ended while everything is being undone. */
 void copy_wind_down(struct copy *c);
+/* The upload failed with err: undoes everything, and begins anew if that may help. */
+void copy_upload_failed(struct copy *c, const struct err *err);
 /* Opens the source from byte c->received on. */
 void copy_open_stream(struct copy *c);
 

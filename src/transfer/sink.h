@@ -94,7 +94,8 @@ struct sink_ops {
                            void *arg);
 
     /* A large object: begin, put_part for every part (any order, several at once), then complete
-     * or abort, then upload_free. *out is set at completion. */
+     * or abort, then upload_free. *out is set at completion. ERR_SPENT, of put_part and complete:
+     * nothing is stored, and nothing can finish this upload; a new one may. */
     struct sink_op *(*begin)(struct sink *sink, const struct sink_object *object,
                              struct sink_upload **out, sink_done_fn *done, void *arg);
     /* number: 1-based; offset: of the part in the object; data borrowed until completion. */

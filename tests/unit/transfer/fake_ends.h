@@ -42,8 +42,10 @@ struct fake_sink_config {
     uint64_t part_min;
     uint32_t parts_max;  /* 0: 10000 */
     const char *refused; /* operation that always fails with ERR_AUTH */
-    const char *held;    /* operation that does not end until it is cancelled */
-    bool careless;       /* complete takes no notice of conditions, as some stores do */
+    const char *spent;   /* operation that fails with ERR_SPENT ... */
+    unsigned spent_times;
+    const char *held; /* operation that does not end until it is cancelled */
+    bool careless;    /* complete takes no notice of conditions, as some stores do */
 };
 
 struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_config *config,

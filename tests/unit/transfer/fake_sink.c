@@ -208,6 +208,8 @@ static void run(void *arg)
         rc = err_set(&err, ERR_CANCELLED, "cancelled");
     else if (is(op->kind, s->config.refused))
         rc = err_set(&err, ERR_AUTH, "%s is refused", kind_names[op->kind]);
+    else if (is(op->kind, s->config.spent) && s->config.spent_times && s->config.spent_times--)
+        rc = err_set(&err, ERR_SPENT, "%s is too late", kind_names[op->kind]);
     else if (op->kind != ABORT && (unsigned)rand_r(&s->seed) % 100 < s->config.fail_percent)
         rc = err_set(&err, ERR_NETWORK, "%s broke", kind_names[op->kind]);
     else
