@@ -34,6 +34,8 @@ struct s3 *s3_new(struct loop *loop, const struct s3_config *config, struct err 
     s3->place = place;
     s3->bucket = xstrdup(config->bucket);
     s3->region = xstrdup(region);
+    s3->endpoint_url = xstrdup(config->endpoint_url);
+    s3->addressing = config->addressing;
     s3->sse = xstrdup(config->sse);
     s3->sse_kms_key_id = xstrdup(config->sse_kms_key_id);
     s3->storage_class = xstrdup(config->storage_class);
@@ -51,6 +53,7 @@ void s3_free(struct s3 *s3)
     s3_place_release(&s3->place);
     free(s3->bucket);
     free(s3->region);
+    free(s3->endpoint_url);
     free(s3->sse);
     free(s3->sse_kms_key_id);
     free(s3->storage_class);
@@ -273,15 +276,21 @@ static enum s3_next read_create(struct s3_call *call, const struct http_response
         next = s3_call_not_s3(call, rsp, err);
     else if (!id || !*id || strlen(id) > UPLOAD_ID_MAX)
         next = s3_call_nonsense(call, "the answer has no usable UploadId", err);
-    if (next == S3_DONE)
-        *call->upload_id = id;
-    else
+    if (next != S3_DONE) {
         free(id);
+        return next;
+    }
+    struct s3_created *created = call->created;
+    const char *date = http_response_header(rsp, "Date");
+    created->upload_id = id;
+    if (!date || date_parse_http(date, &created->to_ms) < 0)
+        created->to_ms = clock_wall_ms() + call->s3->clock_offset_ms;
+    created->from_ms = created->to_ms - (clock_mono_ms() - call->first_sent_ms);
     return next;
 }
 
-struct s3_call *s3_create_upload(struct s3 *s3, const struct s3_object *object, char **upload_id,
-                                 s3_done_fn *done, void *arg)
+struct s3_call *s3_create_upload(struct s3 *s3, const struct s3_object *object,
+                                 struct s3_created *out, s3_done_fn *done, void *arg)
 {
     struct s3_call *call = s3_call_new(s3, "CreateMultipartUpload", "POST", object->key, done, arg);
     s3_call_query(call, "uploads", "");
@@ -291,7 +300,8 @@ struct s3_call *s3_create_upload(struct s3 *s3, const struct s3_object *object, 
         s3_call_header(call, "x-amz-checksum-type", "FULL_OBJECT");
     }
     body(call, "", 0, false);
-    call->upload_id = upload_id;
+    *out = (struct s3_created){0};
+    call->created = out;
     call->on_answer = read_create;
     return s3_call_start(call);
 }
@@ -358,6 +368,7 @@ struct s3_call *s3_complete_upload(struct s3 *s3, const struct s3_object *object
 {
     struct s3_call *call =
         s3_call_new(s3, "CompleteMultipartUpload", "POST", object->key, done, arg);
+    call->conflict_ends = true;
     s3_call_query(call, "uploadId", parts->upload_id);
     s3_call_header(call, "content-type", "application/xml");
     conditions(call, object);

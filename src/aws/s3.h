@@ -4,10 +4,14 @@
  *
  * Every call is a start and exactly one completion, which comes from the loop and never from inside
  * the start; the handle is for s3_cancel() and is gone when the completion is called. All on the
- * loop's thread. Single requests are retried by net/http; CompleteMultipartUpload, which can fail
- * inside a 200, by this file. Redirects are not followed: a bucket elsewhere is an error that names
- * the region. Errors: see aws/s3_error.h. Limits: S3 user guide, "Multipart upload limits",
- * "Object key naming".
+ * loop's thread. Single requests are retried by net/http; by this room: CompleteMultipartUpload,
+ * which can fail inside a 200; what is refused because another write is under way; and, once each,
+ * what was signed by a wrong clock or for another region than the bucket's. The client keeps what
+ * such a refusal told. Errors: see aws/s3_error.h. Limits: S3 user guide, "Multipart upload
+ * limits", "Object key naming".
+ *
+ * HTTP redirects are not followed. With an endpoint of AWS's own the region's endpoint is gone to,
+ * with another only the signature changes; nothing that a store says is taken for a host.
  *
  *     struct s3_config config = {.bucket = "b", .region = "eu-west-1", .credentials = creds};
  *     struct s3 *s3 = s3_new(loop, &config, &err);
@@ -95,10 +99,18 @@ struct s3_call *s3_get(struct s3 *s3, const char *key,
 struct s3_call *s3_put(struct s3 *s3, const struct s3_object *object, const void *data, size_t len,
                        uint32_t crc32c, char etag[S3_ETAG_SIZE], s3_done_fn *done, void *arg);
 
-/* Conditions are left out here: S3 takes them at completion. *upload_id: set at completion, the
- * caller frees it. */
-struct s3_call *s3_create_upload(struct s3 *s3, const struct s3_object *object, char **upload_id,
-                                 s3_done_fn *done, void *arg);
+/* An upload that was begun. */
+struct s3_created {
+    char *upload_id; /* the caller frees it */
+    unsigned lost;   /* requests whose answers did not arrive: each may have begun one more */
+    /* When those were begun; Unix time by the store's clock, to the second. */
+    int64_t from_ms, to_ms;
+};
+
+/* Conditions are left out here: S3 takes them at completion. *out: set at completion; when it fails
+ * only `lost` is. */
+struct s3_call *s3_create_upload(struct s3 *s3, const struct s3_object *object,
+                                 struct s3_created *out, s3_done_fn *done, void *arg);
 
 /* number: 1 to S3_PARTS_MAX; data: borrowed until completion. */
 struct s3_call *s3_upload_part(struct s3 *s3, const char *key, const char *upload_id,

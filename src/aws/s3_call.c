@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/mem.h"
+#include "core/random.h"
 #include "core/text.h"
 #include "net/url.h"
 
@@ -13,6 +15,9 @@ enum {
     ANSWER_MAX = 64 * 1024,
     WHAT_MAX = 160, /* of a key as it stands in messages */
     RENEWALS_MAX = 3,
+    CONFLICTS_MAX = 4,
+    CONFLICT_DELAY_MS = 250, /* before the first repetition at most; doubled each time */
+    SKEW_TOLD_MS = 60 * 1000,
 };
 
 static void check_key(const char *key, struct err *err)
@@ -85,6 +90,19 @@ static char *name_in_messages(const struct s3_call *call)
     return text;
 }
 
+static struct s3_answer answer_of(const struct s3_call *call, const struct http_response *rsp)
+{
+    return (struct s3_answer){
+        .status = rsp->status,
+        .head = strcmp(call->method, "HEAD") == 0,
+        .content_type = http_response_header(rsp, "Content-Type"),
+        .bucket_region = http_response_header(rsp, "x-amz-bucket-region"),
+        .date = http_response_header(rsp, "Date"),
+        .body = rsp->body,
+        .body_len = rsp->body_len,
+    };
+}
+
 static void
 fill_error(const struct s3_call *call, const struct http_response *rsp, int retry_after_ms,
            void (*set)(struct err *, const struct s3_context *, const struct s3_answer *),
@@ -100,16 +118,8 @@ fill_error(const struct s3_call *call, const struct http_response *rsp, int retr
         .region = s3->region,
         .provider = credentials_provider(s3->credentials),
     };
-    struct s3_answer answer = {
-        .status = rsp->status,
-        .retry_after_ms = retry_after_ms,
-        .head = strcmp(call->method, "HEAD") == 0,
-        .content_type = http_response_header(rsp, "Content-Type"),
-        .bucket_region = http_response_header(rsp, "x-amz-bucket-region"),
-        .date = http_response_header(rsp, "Date"),
-        .body = rsp->body,
-        .body_len = rsp->body_len,
-    };
+    struct s3_answer answer = answer_of(call, rsp);
+    answer.retry_after_ms = retry_after_ms;
     set(err, &ctx, &answer);
     free(what);
 }
@@ -134,6 +144,51 @@ enum s3_next s3_call_nonsense(struct s3_call *call, const char *why, struct err 
     return S3_FAILED;
 }
 
+/* ---- what a refusal teaches ---- */
+
+static void set_clock(struct s3 *s3, int64_t now_ms)
+{
+    int64_t offset_ms = now_ms - clock_wall_ms();
+    if (llabs(offset_ms - s3->clock_offset_ms) > SKEW_TOLD_MS) /* else another call has said it */
+        log_warn("this machine's clock is %lld s %s that of %s: signatures are dated by the "
+                 "latter; set the clock right",
+                 llabs(offset_ms) / 1000, offset_ms < 0 ? "ahead of" : "behind",
+                 s3->place.endpoint);
+    s3->clock_offset_ms = offset_ms;
+}
+
+static bool move(struct s3 *s3, const char *region)
+{
+    struct s3_place place = {0};
+    struct err malformed = {0};
+    if (s3->moved || strcmp(region, s3->region) == 0 ||
+        s3_place_init(&place, s3->bucket, region, s3->endpoint_url, s3->addressing, &malformed) < 0)
+        return false;
+    log_debug("bucket %s is in region %s, not in %s: followed there", s3->bucket, region,
+              s3->region);
+    s3_place_release(&s3->place);
+    free(s3->region);
+    s3->place = place;
+    s3->region = xstrdup(region);
+    s3->moved = true;
+    return true;
+}
+
+/* Whether the same request, signed anew, may fare better. */
+static bool learn(struct s3_call *call, const struct http_response *rsp)
+{
+    struct s3_answer answer = answer_of(call, rsp);
+    struct s3_lesson lesson = s3_error_lesson(&answer, call->signed_ms);
+    if (lesson.now_ms && !call->clock_learned) {
+        call->clock_learned = true;
+        set_clock(call->s3, lesson.now_ms);
+        return true;
+    }
+    if (!lesson.region[0])
+        return false;
+    return call->moved != call->s3->moved || move(call->s3, lesson.region);
+}
+
 /* ---- sending ---- */
 
 static void hash_payload(struct s3_call *call)
@@ -154,11 +209,14 @@ static int prepare(void *arg, struct http_call *http, struct err *err)
     struct s3_call *call = arg;
     const struct s3 *s3 = call->s3;
     const struct aws_credentials *credentials = credentials_current(s3->credentials);
-    if (!credentials) { /* before a retry */
-        call->run_out = true;
+    call->outdated = !credentials || call->moved != s3->moved; /* before a retry */
+    if (credentials && call->outdated)
+        return err_set(err, ERR_DESTINATION, "%s: the bucket is in another region",
+                       call->operation);
+    if (!credentials)
         return err_set(err, ERR_AUTH, "%s: the credentials from %s run out at once",
                        call->operation, credentials_provider(s3->credentials));
-    }
+    call->signed_ms = clock_wall_ms() + s3->clock_offset_ms;
     struct sigv4_header headers[S3_CALL_HEADERS_MAX];
     for (size_t i = 0; i < call->n_headers; i++)
         headers[i] = (struct sigv4_header){call->headers[i].name, call->headers[i].value};
@@ -175,7 +233,7 @@ static int prepare(void *arg, struct http_call *http, struct err *err)
         .region = s3->region,
         .service = "s3",
         .credentials = credentials,
-        .unix_ms = clock_wall_ms(),
+        .unix_ms = call->signed_ms,
     };
     struct sigv4_signed sig;
     sigv4_sign(&rq, &sig);
@@ -223,18 +281,33 @@ static void timer_due(void *arg)
     }
 }
 
+static enum s3_next judge_refusal(struct s3_call *call, const struct http_response *rsp,
+                                  int retry_after_ms, struct err *err)
+{
+    fill_error(call, rsp, retry_after_ms, s3_error_set, err);
+    if (!s3_error_conflict(err) || call->conflict_ends || call->conflicts == CONFLICTS_MAX)
+        return S3_FAILED;
+    int64_t delay = (int64_t)CONFLICT_DELAY_MS << call->conflicts++;
+    call->again_ms = delay / 2 + (int64_t)(random_u64() % (uint64_t)(delay / 2));
+    return S3_AGAIN;
+}
+
 static void on_done(void *arg, const struct http_response *rsp, const struct err *net_err)
 {
     struct s3_call *call = arg;
+    bool refused = net_err && net_err->code == ERR_HTTP && rsp;
+    if (call->created)
+        call->created->lost += http_unanswered(call->http);
     call->http = NULL;
-    if (call->run_out && !call->cancelled && call->renewals++ < RENEWALS_MAX) {
+    if (!call->cancelled &&
+        ((call->outdated && call->renewals++ < RENEWALS_MAX) || (refused && learn(call, rsp)))) {
         begin(call);
         return;
     }
     struct err err = {0};
     enum s3_next next = S3_FAILED;
-    if (net_err && net_err->code == ERR_HTTP && rsp)
-        fill_error(call, rsp, net_err->retry_after_ms, s3_error_set, &err);
+    if (refused)
+        next = judge_refusal(call, rsp, net_err->retry_after_ms, &err);
     else if (net_err)
         err = *net_err;
     else
@@ -277,7 +350,9 @@ static void send_request(struct s3_call *call)
         events.on_head = on_head;
         events.on_data = on_data;
     }
-    call->tries++;
+    if (call->tries++ == 0)
+        call->first_sent_ms = clock_mono_ms();
+    call->moved = call->s3->moved;
     call->http = http_start(call->s3->loop, &rq, &events, call);
     buf_release(&url);
 }
@@ -295,7 +370,7 @@ static void on_credentials(void *arg, const struct err *err)
 static void begin(struct s3_call *call)
 {
     struct credentials *credentials = call->s3->credentials;
-    call->run_out = false;
+    call->outdated = false;
     if (credentials_current(credentials))
         send_request(call);
     else

@@ -21,6 +21,10 @@ struct s3 {
     struct loop *loop;
     struct s3_place place;
     char *bucket, *region;
+    char *endpoint_url; /* as it was given, or NULL */
+    enum s3_addressing addressing;
+    bool moved;              /* region is what a refusal told: once, and not again */
+    int64_t clock_offset_ms; /* the store's clock less ours, as far as a refusal has told it */
     char *sse, *sse_kms_key_id, *storage_class; /* or NULL */
     bool sign_payload;
     bool checksum;
@@ -64,7 +68,7 @@ struct s3_call {
     /* where results go; which are used depends on the operation */
     struct s3_info *info;
     char *etag; /* S3_ETAG_SIZE, or NULL */
-    char **upload_id;
+    struct s3_created *created;
     void (*each)(void *arg, const char *key);
     s3_part_fn *each_part;
     s3_upload_fn *each_upload;
@@ -73,8 +77,14 @@ struct s3_call {
     /* progress */
     struct http_call *http;       /* NULL between exchanges */
     struct credentials_wait wait; /* for credentials, before the exchange */
-    int renewals;                 /* exchanges begun again, as credentials had run out */
-    bool run_out;                 /* this one's had */
+    int renewals;                 /* exchanges begun again, as what they began with was old */
+    bool outdated;                /* this one is */
+    bool moved;                   /* s3->moved when it began */
+    int64_t signed_ms;            /* the date in its latest signature, Unix time */
+    int64_t first_sent_ms;        /* monotonic; the first of all */
+    bool clock_learned;           /* sent again by another clock: not a second time */
+    bool conflict_ends;           /* a 409 is not tried again */
+    int conflicts;
     struct loop_timer timer;
     int64_t again_ms;
     int tries;

@@ -3,11 +3,17 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "aws/xml.h"
 #include "core/clock.h"
 #include "core/text.h"
+
+enum {
+    SKEW_REFUSED_MS = 15 * 60 * 1000, /* from there on S3 refuses (RequestTimeTooSkewed) */
+    SKEW_LEAST_MS = 60 * 1000,        /* less than that is not why */
+};
 
 enum kind {
     KIND_OTHER,
@@ -15,6 +21,7 @@ enum kind {
     KIND_KEY,         /* no such key */
     KIND_UPLOAD,      /* no such multipart upload */
     KIND_EXISTS,      /* a condition failed */
+    KIND_CONFLICT,    /* another write is under way */
     KIND_ACCESS,      /* we may not */
     KIND_KEY_ID,      /* access key unknown */
     KIND_SECRET,      /* secret key wrong */
@@ -37,7 +44,8 @@ static const struct {
     {"NotFound", KIND_KEY},
     {"NoSuchUpload", KIND_UPLOAD},
     {"PreconditionFailed", KIND_EXISTS},
-    {"ConditionalRequestConflict", KIND_EXISTS},
+    {"ConditionalRequestConflict", KIND_CONFLICT},
+    {"OperationAborted", KIND_CONFLICT},
     {"AccessDenied", KIND_ACCESS},
     {"AllAccessDisabled", KIND_ACCESS},
     {"AccountProblem", KIND_ACCESS},
@@ -57,7 +65,6 @@ static const struct {
     {"InternalError", KIND_BUSY},
     {"ServiceUnavailable", KIND_BUSY},
     {"RequestTimeout", KIND_BUSY},
-    {"OperationAborted", KIND_BUSY},
     {"Throttling", KIND_BUSY},
     {"RequestLimitExceeded", KIND_BUSY},
     {"TooManyRequests", KIND_BUSY},
@@ -79,7 +86,7 @@ struct doc {
     bool is_error;
     char code[64];
     char message[192];
-    char region[64];
+    char region[80]; /* longer than any: of a longer one it is no beginning that is gone by */
     char endpoint[128];
 };
 
@@ -132,6 +139,8 @@ static enum kind kind_of(const struct doc *doc, const struct s3_answer *answer)
         }
     if (answer->status == 412)
         return KIND_EXISTS;
+    if (answer->status == 409 && !doc->code[0])
+        return KIND_CONFLICT;
     if (answer->status == 301 || (answer->bucket_region && answer->head && answer->status == 400))
         return KIND_REGION;
     if (answer->status >= 500 && answer->status != 501)
@@ -145,6 +154,10 @@ static const char *permission(const char *operation)
         return "s3:ListBucket";
     if (strcmp(operation, "AbortMultipartUpload") == 0)
         return "s3:AbortMultipartUpload";
+    if (strcmp(operation, "ListMultipartUploads") == 0)
+        return "s3:ListBucketMultipartUploads";
+    if (strcmp(operation, "ListParts") == 0)
+        return "s3:ListMultipartUploadParts";
     if (strcmp(operation, "HeadObject") == 0 || strcmp(operation, "GetObject") == 0)
         return "s3:GetObject and s3:ListBucket (without it a missing key is denied too)";
     return "s3:PutObject";
@@ -185,11 +198,21 @@ static void set_auth(struct err *err, const struct s3_context *ctx, enum kind ki
                 ctx->what, ctx->operation, why, permission(ctx->operation), ctx->provider);
 }
 
+/* The bucket's region, or NULL. */
+static const char *told_region(const struct doc *doc, const struct s3_answer *answer)
+{
+    return doc->region[0] ? doc->region : answer->bucket_region;
+}
+
 static void set_region(struct err *err, const struct s3_context *ctx, const struct doc *doc,
                        const struct s3_answer *answer)
 {
-    const char *told = doc->region[0] ? doc->region : answer->bucket_region;
-    if (told)
+    const char *told = told_region(doc, answer);
+    if (told && strcmp(told, ctx->region) == 0)
+        err_set(err, ERR_DESTINATION,
+                "bucket %s is in region %.64s, and %s does not serve that: correct --endpoint-url",
+                ctx->bucket, told, ctx->endpoint);
+    else if (told)
         err_set(err, ERR_DESTINATION,
                 "bucket %s is in region %.64s, not in %s: give --region %.64s", ctx->bucket, told,
                 ctx->region, told);
@@ -281,6 +304,11 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
     case KIND_EXISTS:
         err_set(err, ERR_EXISTS, "%s is taken (%s)", ctx->what, why);
         break;
+    case KIND_CONFLICT:
+        err_set(err, ERR_PROTOCOL, "%s: %s: another write of it is under way (%s): try again later",
+                ctx->what, ctx->operation, why);
+        status = 409; /* a 200 of CompleteMultipartUpload means the same */
+        break;
     case KIND_ACCESS:
     case KIND_KEY_ID:
     case KIND_SECRET:
@@ -296,7 +324,7 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
     case KIND_BUSY:
         err_set(err, ERR_HTTP, "%s: %s: %s is busy or has a fault (%s)", ctx->what, ctx->operation,
                 ctx->endpoint, why);
-        if (status < 500 && status != 429) /* 200, 400 and 409 mean the same here */
+        if (status < 500 && status != 429) /* 200 and 400 mean the same here */
             status = 503;
         break;
     case KIND_INTEGRITY:
@@ -319,4 +347,28 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
 bool s3_error_upload_gone(const struct err *err)
 {
     return (err->code == ERR_PROTOCOL || err->code == ERR_NOT_FOUND) && err->http_status == 404;
+}
+
+bool s3_error_conflict(const struct err *err)
+{
+    return err->code == ERR_PROTOCOL && err->http_status == 409;
+}
+
+struct s3_lesson s3_error_lesson(const struct s3_answer *answer, int64_t signed_ms)
+{
+    struct s3_lesson lesson = {0};
+    struct doc doc = read_doc(answer->body, answer->body_len);
+    enum kind kind = kind_of(&doc, answer);
+    const char *region = kind == KIND_REGION ? told_region(&doc, answer) : NULL;
+    if (region && strlen(region) < sizeof(lesson.region))
+        memcpy(lesson.region, region, strlen(region) + 1);
+    /* A HEAD is refused without a reason. */
+    int64_t tolerated_ms = kind == KIND_CLOCK                      ? SKEW_LEAST_MS
+                           : answer->head && answer->status == 403 ? SKEW_REFUSED_MS
+                                                                   : INT64_MAX;
+    int64_t now_ms;
+    if (answer->date && date_parse_http(answer->date, &now_ms) == 0 && now_ms > 0 &&
+        llabs(now_ms - signed_ms) > tolerated_ms)
+        lesson.now_ms = now_ms;
+    return lesson;
 }

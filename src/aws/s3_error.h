@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/err.h"
 
@@ -42,7 +43,8 @@ struct s3_answer {
  * ERR_NOT_FOUND no such key - ERR_EXISTS a condition failed - ERR_DESTINATION bucket, region,
  * endpoint, quota - ERR_AUTH, ERR_CONFIG (clock) who we are - ERR_HTTP with a status that is worth
  * a retry: the store is busy or broken - ERR_INTEGRITY what arrived is not what we sent -
- * ERR_PROTOCOL with http_status 404: the multipart upload is gone - ERR_HTTP otherwise. */
+ * ERR_PROTOCOL with http_status 404: the multipart upload is gone; with 409: another write of the
+ * same key is under way - ERR_HTTP otherwise. */
 void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
 
 /* Whether a body (of a 200, too) is an <Error> document. */
@@ -53,5 +55,19 @@ void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct
 
 /* Whether err (of an upload's part, completion or abort) says that the upload is not there. */
 bool s3_error_upload_gone(const struct err *err);
+
+/* Whether err says that another write of the same key was under way. To be tried again, but for
+ * CompleteMultipartUpload: there the upload is spent (S3 API reference, "Errors"). */
+bool s3_error_conflict(const struct err *err);
+
+/* What a refusal tells of how to sign instead. */
+struct s3_lesson {
+    int64_t
+        now_ms; /* the store's clock, when it refuses the date that was signed; 0: it does not */
+    char region[64]; /* the bucket's, when it refuses what was signed for; "": it does not */
+};
+
+/* signed_ms: the date in the refused signature, Unix time. */
+struct s3_lesson s3_error_lesson(const struct s3_answer *answer, int64_t signed_ms);
 
 #endif

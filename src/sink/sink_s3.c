@@ -33,8 +33,11 @@ struct sink_op *sink_s3_op_new(struct sink_s3 *s, sink_done_fn *done, void *arg)
 
 void sink_s3_op_end(struct sink_op *op, const struct err *err)
 {
+    if (op->ends_upload && sink_s3_lost_begin(op, err))
+        return;
     loop_timer_stop(op->sink->loop, &op->timer);
     op->done(op->arg, err);
+    sink_s3_lost_release(op);
     free(op->key);
     free(op->bare_etag);
     free(op);
@@ -144,6 +147,10 @@ static void look_done(void *arg, const struct err *err)
     if (err && err->code != ERR_NOT_FOUND) {
         e = *err;
         err_prefix(&e, "whether it was stored is not known");
+    } else if (op->upload && (s3_error_conflict(&e) || s3_error_upload_gone(&e))) {
+        e.code = ERR_SPENT;
+    } else if (!err && s3_error_conflict(&e)) {
+        e.code = ERR_EXISTS;
     } else if (err && e.code == ERR_EXISTS && op->object->condition == SINK_IF_MATCH) {
         e = *err;
     } else if (err && e.code == ERR_EXISTS) {

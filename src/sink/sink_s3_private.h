@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sink_s3_private: what sink_s3.c (small objects, looking) and sink_s3_upload.c (large ones) share.
+ * sink_s3_private: what sink_s3.c (small objects, looking), sink_s3_upload.c (large ones) and
+ * sink_s3_lost.c (what may be left of those) share.
  */
 #ifndef EGRESS_SINK_SINK_S3_PRIVATE_H
 #define EGRESS_SINK_SINK_S3_PRIVATE_H
@@ -21,6 +22,7 @@ struct sink_upload {
     char *key;                        /* owned; with the prefix */
     char *id;                         /* owned */
     char attempt[S3_ATTEMPT_SIZE];
+    struct s3_created created; /* its upload_id is `id` */
     struct s3_part *parts; /* owned, etags too: of 1 to n_parts, NULL for those not stored yet */
     uint32_t n_parts;
     /* A part ended without an answer: the store may take it in even after an abort. */
@@ -61,6 +63,12 @@ struct sink_op {
     char *bare_etag; /* owned; the etag to match without its quotes, once the quoted one failed */
     struct s3_info info;
     struct err refusal;
+
+    /* complete and abort: see sink_s3_lost.c */
+    bool ends_upload;
+    char **lost; /* owned, each too */
+    size_t n_lost;
+    bool lost_in_use; /* the one being looked at */
 };
 
 /* ---- sink_s3.c ---- */
@@ -99,5 +107,12 @@ struct sink_op *sink_s3_list_unfinished(struct sink *sink, sink_unfinished_fn *e
                                         sink_done_fn *done, void *arg);
 struct sink_op *sink_s3_abort_unfinished(struct sink *sink, const char *key, const char *id,
                                          sink_done_fn *done, void *arg);
+
+/* ---- sink_s3_lost.c ---- */
+
+/* Before op, which has completed or aborted its upload, ends with err (NULL: well): looks for
+ * uploads whose ids got lost, if there may be any, and then ends op. False: there are none. */
+bool sink_s3_lost_begin(struct sink_op *op, const struct err *err);
+void sink_s3_lost_release(struct sink_op *op);
 
 #endif

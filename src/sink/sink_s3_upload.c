@@ -26,14 +26,29 @@ void sink_s3_upload_free(struct sink_upload *upload)
     free(upload);
 }
 
+static void begin_failed(struct sink_op *op, const struct err *err)
+{
+    struct err why = *err;
+    if (op->upload->created.lost) {
+        err_set(&why, err->code, "%s (an upload may be left there; egress sweep undoes it)",
+                err->msg);
+        why.http_status = err->http_status;
+        why.retry_after_ms = err->retry_after_ms;
+    }
+    sink_s3_upload_free(op->upload);
+    sink_s3_op_end(op, &why);
+}
+
 static void begin_done(void *arg, const struct err *err)
 {
     struct sink_op *op = arg;
-    if (err)
-        sink_s3_upload_free(op->upload);
-    else
-        *op->upload_out = op->upload;
-    sink_s3_op_end(op, err);
+    if (err) {
+        begin_failed(op, err);
+        return;
+    }
+    op->upload->id = op->upload->created.upload_id;
+    *op->upload_out = op->upload;
+    sink_s3_op_end(op, NULL);
 }
 
 struct sink_op *sink_s3_begin(struct sink *sink, const struct sink_object *object,
@@ -48,7 +63,7 @@ struct sink_op *sink_s3_begin(struct sink *sink, const struct sink_object *objec
     op->upload = upload;
     op->upload_out = out;
     struct s3_object o = sink_s3_describe(object, upload->key, upload->attempt);
-    op->call = s3_create_upload(op->sink->s3, &o, &upload->id, begin_done, op);
+    op->call = s3_create_upload(op->sink->s3, &o, &upload->created, begin_done, op);
     return op;
 }
 
@@ -74,6 +89,12 @@ static void part_done(void *arg, const struct err *err)
         keep_part(op->upload, op->part_number, op->etag, &op->crc32c);
     else if (!err->http_status)
         op->upload->strays = true;
+    struct err spent = {0};
+    if (err && s3_error_upload_gone(err)) {
+        spent = *err;
+        spent.code = ERR_SPENT;
+        err = &spent;
+    }
     sink_s3_op_end(op, err);
 }
 
@@ -118,6 +139,7 @@ struct sink_op *sink_s3_complete(struct sink_upload *upload, uint32_t n_parts, u
     op->size = size;
     op->crc32c = crc32c;
     op->etag_out = etag_out;
+    op->ends_upload = true;
     op->send = complete_send;
     memcpy(op->attempt, upload->attempt, sizeof(op->attempt));
     complete_send(op);
@@ -165,6 +187,7 @@ struct sink_op *sink_s3_abort(struct sink_upload *upload, sink_done_fn *done, vo
 {
     struct sink_op *op = sink_s3_op_new(upload->sink, done, arg);
     op->upload = upload;
+    op->ends_upload = true;
     abort_send(op);
     return op;
 }

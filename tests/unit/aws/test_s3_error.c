@@ -53,6 +53,15 @@ static void check(const struct expected *e, const struct s3_answer *answer)
             fail_msg("\"%s\" is not in: %s", e->says[i], err.msg);
 }
 
+static void check_all(const struct expected *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct s3_answer answer = {
+            .status = cases[i].status, .body = cases[i].body, .body_len = strlen(cases[i].body)};
+        check(&cases[i], &answer);
+    }
+}
+
 static void test_codes(void **state)
 {
     (void)state;
@@ -66,7 +75,6 @@ static void test_codes(void **state)
         {"GetObject", 404, ERROR("NoSuchKey"), ERR_NOT_FOUND, false, {"s3://buck/k"}},
         {"UploadPart", 404, ERROR("NoSuchUpload"), ERR_PROTOCOL, true, {"upload is gone"}},
         {"PutObject", 412, ERROR("PreconditionFailed"), ERR_EXISTS, false, {"s3://buck/k"}},
-        {"PutObject", 409, ERROR("ConditionalRequestConflict"), ERR_EXISTS, false, {"s3://buck/k"}},
         {"PutObject", 412, "", ERR_EXISTS, false, {"412"}},
         {"PutObject",
          403,
@@ -92,28 +100,7 @@ static void test_codes(void **state)
          ERR_AUTH,
          false,
          {"AccessDenied: not you", "s3:PutObject", "environment"}},
-        {"ListObjectsV2", 403, ERROR("AccessDenied"), ERR_AUTH, false, {"s3:ListBucket"}},
         {"GetObject", 403, ERROR("AccessDenied"), ERR_AUTH, false, {"a missing key is denied too"}},
-        {"PutObject",
-         400,
-         XML "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3"
-             "</Region></Error>",
-         ERR_DESTINATION,
-         false,
-         {"--region eu-west-3", "us-east-1"}},
-        {"PutObject",
-         400,
-         ERROR("AuthorizationHeaderMalformed"),
-         ERR_AUTH,
-         false,
-         {"AuthorizationHeaderMalformed"}},
-        {"PutObject",
-         301,
-         XML "<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.example"
-             "</Endpoint></Error>",
-         ERR_DESTINATION,
-         false,
-         {"at b.s3.example"}},
         {"PutObject", 403, ERROR("RequestTimeTooSkewed"), ERR_CONFIG, false, {"clock"}},
         {"PutObject", 503, ERROR("SlowDown"), ERR_HTTP, true, {"SlowDown"}},
         {"PutObject", 500, ERROR("InternalError"), ERR_HTTP, true, {"InternalError"}},
@@ -139,11 +126,66 @@ static void test_codes(void **state)
          false,
          {"AccessDenied"}},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct s3_answer answer = {
-            .status = cases[i].status, .body = cases[i].body, .body_len = strlen(cases[i].body)};
-        check(&cases[i], &answer);
-    }
+    check_all(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void test_conflicts_and_regions(void **state)
+{
+    (void)state;
+    static const struct expected cases[] = {
+        {"PutObject",
+         409,
+         ERROR("ConditionalRequestConflict"),
+         ERR_PROTOCOL,
+         true,
+         {"s3://buck/k", "another write"}},
+        {"PutObject", 409, ERROR("OperationAborted"), ERR_PROTOCOL, true, {"another write"}},
+        {"PutObject", 409, "", ERR_PROTOCOL, true, {"another write"}},
+        {"PutObject", 409, ERROR("BucketNotEmpty"), ERR_HTTP, false, {"BucketNotEmpty"}},
+        {"PutObject",
+         400,
+         XML "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3"
+             "</Region></Error>",
+         ERR_DESTINATION,
+         false,
+         {"--region eu-west-3", "us-east-1"}},
+        {"PutObject",
+         400,
+         ERROR("AuthorizationHeaderMalformed"),
+         ERR_AUTH,
+         false,
+         {"AuthorizationHeaderMalformed"}},
+        {"PutObject",
+         301,
+         XML "<Error><Code>PermanentRedirect</Code><Endpoint>b.s3.example"
+             "</Endpoint></Error>",
+         ERR_DESTINATION,
+         false,
+         {"at b.s3.example"}},
+        {"PutObject",
+         301,
+         XML "<Error><Code>PermanentRedirect</Code><Region>us-east-1</Region></Error>",
+         ERR_DESTINATION,
+         false,
+         {"is in region us-east-1, and https://store.example does not serve that"}},
+    };
+    check_all(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void test_permissions(void **state)
+{
+    (void)state;
+    static const struct expected cases[] = {
+        {"ListObjectsV2", 403, ERROR("AccessDenied"), ERR_AUTH, false, {"s3:ListBucket"}},
+        {"ListMultipartUploads",
+         403,
+         ERROR("AccessDenied"),
+         ERR_AUTH,
+         false,
+         {"s3:ListBucketMultipartUploads"}},
+        {"ListParts", 403, ERROR("AccessDenied"), ERR_AUTH, false, {"s3:ListMultipartUploadParts"}},
+    };
+    check_all(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void test_head(void **state)
@@ -251,6 +293,106 @@ static void test_gone(void **state)
     }
 }
 
+static void test_conflict(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+        bool conflict;
+    } cases[] = {
+        {409, ERROR("ConditionalRequestConflict"), true},
+        {409, ERROR("OperationAborted"), true},
+        {200, ERROR("ConditionalRequestConflict"), true},
+        {409, "", true},
+        {412, ERROR("PreconditionFailed"), false},
+        {409, ERROR("PreconditionFailed"), false},
+        {404, ERROR("NoSuchUpload"), false},
+        {400, ERROR("InvalidPart"), false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct s3_answer answer = {
+            .status = cases[i].status, .body = cases[i].body, .body_len = strlen(cases[i].body)};
+        struct err err = set_of("CompleteMultipartUpload", &answer);
+        assert_int_equal(s3_error_conflict(&err), cases[i].conflict);
+    }
+}
+
+static void test_lesson_of_the_clock(void **state)
+{
+    (void)state;
+    static const int64_t signed_ms = INT64_C(1579532982000);
+    static const char date[] = "Mon, 20 Jan 2020 15:09:42 GMT"; /* the same */
+    static const struct {
+        bool head;
+        int status;
+        const char *body, *date;
+        int64_t off_ms; /* of the store's clock */
+        bool teaches;
+    } cases[] = {
+        {false, 403, ERROR("RequestTimeTooSkewed"), date, 3600000, true},
+        {false, 403, ERROR("RequestTimeTooSkewed"), date, -3600000, true},
+        {false, 403, ERROR("RequestTimeTooSkewed"), date, 30000, false},
+        {false, 403, ERROR("RequestTimeTooSkewed"), NULL, 3600000, false},
+        {false, 403, ERROR("RequestTimeTooSkewed"), "yesterday", 3600000, false},
+        {false, 403, ERROR("SignatureDoesNotMatch"), date, 3600000, false},
+        {false, 403, ERROR("AccessDenied"), date, 3600000, false},
+        {false, 403, "", date, 3600000, false},
+        {true, 403, "", date, 3600000, true},
+        {true, 403, "", date, 14 * 60000, false},
+        {true, 400, "", date, 3600000, false},
+        {true, 404, "", date, 3600000, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct s3_answer answer = {.status = cases[i].status,
+                                   .head = cases[i].head,
+                                   .date = cases[i].date,
+                                   .body = cases[i].body,
+                                   .body_len = strlen(cases[i].body)};
+        struct s3_lesson lesson = s3_error_lesson(&answer, signed_ms - cases[i].off_ms);
+        if (lesson.now_ms != (cases[i].teaches ? signed_ms : 0) || lesson.region[0])
+            fail_msg("case %zu: %lld, \"%s\"", i, (long long)lesson.now_ms, lesson.region);
+    }
+}
+
+static void test_lesson_of_the_region(void **state)
+{
+    (void)state;
+#define LONG_REGION "a-region-whose-name-is-longer-than-any-that-a-host-name-could-have-in-it"
+    static const struct {
+        bool head;
+        int status;
+        const char *body, *header, *region;
+    } cases[] = {
+        {false, 301, ERROR("PermanentRedirect"), "eu-west-3", "eu-west-3"},
+        {false, 301, XML "<Error><Code>PermanentRedirect</Code><Region>eu-west-3</Region></Error>",
+         NULL, "eu-west-3"},
+        {false, 301, ERROR("PermanentRedirect"), NULL, ""},
+        {false, 301, ERROR("PermanentRedirect"), LONG_REGION, ""},
+        {false, 400,
+         XML "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>",
+         NULL, "eu-west-3"},
+        {false, 400, ERROR("AuthorizationHeaderMalformed"), NULL, ""},
+        {false, 403, ERROR("AccessDenied"), "eu-west-3", ""},
+        {false, 307, ERROR("TemporaryRedirect"), "eu-west-3", ""},
+        {true, 301, "", "eu-west-3", "eu-west-3"},
+        {true, 400, "", "eu-west-3", "eu-west-3"},
+        {true, 400, "", NULL, ""},
+        {true, 403, "", "eu-west-3", ""},
+        {true, 404, "", "eu-west-3", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct s3_answer answer = {.status = cases[i].status,
+                                   .head = cases[i].head,
+                                   .bucket_region = cases[i].header,
+                                   .body = cases[i].body,
+                                   .body_len = strlen(cases[i].body)};
+        struct s3_lesson lesson = s3_error_lesson(&answer, 0);
+        if (strcmp(lesson.region, cases[i].region) != 0 || lesson.now_ms)
+            fail_msg("case %zu: \"%s\"", i, lesson.region);
+    }
+}
+
 static void test_is_error(void **state)
 {
     (void)state;
@@ -264,10 +406,19 @@ static void test_is_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codes),          cmocka_unit_test(test_head),
-        cmocka_unit_test(test_what_is_not_s3), cmocka_unit_test(test_clock),
-        cmocka_unit_test(test_hostile_text),   cmocka_unit_test(test_retry_after),
-        cmocka_unit_test(test_gone),           cmocka_unit_test(test_is_error),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_conflicts_and_regions),
+        cmocka_unit_test(test_permissions),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_what_is_not_s3),
+        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_hostile_text),
+        cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_lesson_of_the_clock),
+        cmocka_unit_test(test_lesson_of_the_region),
+        cmocka_unit_test(test_is_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

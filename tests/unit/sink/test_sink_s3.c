@@ -20,6 +20,8 @@
 
 static const struct scripted_answer taken = {"412 Precondition Failed\r\n",
                                              ERROR("PreconditionFailed")};
+static const struct scripted_answer conflict = {"409 Conflict\r\n",
+                                                ERROR("ConditionalRequestConflict")};
 static const struct scripted_answer missing = {"404 Not Found\r\n", ""};
 static const struct scripted_answer begun = {
     "200 OK\r\n",
@@ -285,8 +287,10 @@ static void test_complete_whose_answer_was_lost(void **state)
         "200 OK\r\nContent-Length: 5\r\nETag: \"w\"\r\nx-amz-meta-egress-job: job-2\r\n", ""};
     complete_with(&no_upload, &mine, ERR_NONE, "");
     complete_with(&taken, &mine, ERR_NONE, "");
-    complete_with(&no_upload, &other, ERR_PROTOCOL, "upload is gone");
-    complete_with(&no_upload, &missing, ERR_PROTOCOL, "upload is gone");
+    complete_with(&no_upload, &other, ERR_SPENT, "upload is gone");
+    complete_with(&no_upload, &missing, ERR_SPENT, "upload is gone");
+    complete_with(&conflict, &missing, ERR_SPENT, "another write");
+    complete_with(&conflict, &mine, ERR_NONE, "");
     complete_with(&taken, &other, ERR_EXISTS, "is taken");
 }
 
