@@ -53,6 +53,7 @@ class ScriptedS3:
         self.lock = threading.Lock()
         self.clock_offset_s = 0
         self.bucket_region = None  # refuses signatures for any other
+        self.virtual = False  # the bucket is in the host's name, not in the path
         store = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -104,8 +105,8 @@ class ScriptedS3:
         }
 
     def say(self, call, *answers, times=1):
-        """Once each, in turn, before the call is served normally again. Those that are about
-        receipts are GetReceipt and so on."""
+        """Once each, in turn, before the call is served normally again; a function gives its
+        answer when it is due. Those that are about receipts are GetReceipt and so on."""
         self.scripts[call].extend(answers * times)
 
     def count(self, call):
@@ -132,13 +133,15 @@ class ScriptedS3:
     def serve(self, handler):
         parts = urllib.parse.urlsplit(handler.path)
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
-        _, _, key = urllib.parse.unquote(parts.path).lstrip("/").partition("/")
+        path = urllib.parse.unquote(parts.path).lstrip("/")
+        key = path if self.virtual else path.partition("/")[2]
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         name = self.name_of(handler.command, key, query)
         with self.lock:
             self.calls.append((name, key, dict(handler.headers)))
             script = self.scripts[name.replace("Object", "Receipt") if ".egress/" in key else name]
             said = script.popleft() if script else None
+            said = said() if callable(said) else said
             answer = self.check(handler)
             if answer is None and (said is None or not said.instead):
                 answer = getattr(self, name)(key, query, handler.headers, body)

@@ -4,11 +4,16 @@
 import hashlib
 import http.server
 import os
+import socket
+import socketserver
+import ssl
+import subprocess
 import threading
 import time
+from datetime import datetime
 
 import pytest
-from scripted_s3 import HEAD, Answer, ScriptedS3, error
+from scripted_s3 import HEAD, Answer, Object, ScriptedS3, error
 
 MIB = 1 << 20
 SMALL = 1000
@@ -108,6 +113,67 @@ def test_answer_that_comes_late_with_blanks(large):
     large.store.say("CompleteMultipartUpload", said)
     large.stored(large.fetch("--read-timeout", "1s"))
     assert large.store.count("CompleteMultipartUpload") == 1
+
+
+# ---- another write is under way ----------------------------------------------------------------
+
+CONFLICTS = ["ConditionalRequestConflict", "OperationAborted"]
+
+
+@pytest.mark.parametrize("status", [409, 200])
+@pytest.mark.parametrize("code", CONFLICTS)
+def test_conflict_on_complete_begins_a_new_upload(large, code, status):
+    """The upload is spent; every part has to be sent again."""
+    large.store.say("CompleteMultipartUpload", Answer(status, error(code)))
+    large.stored(large.fetch())
+    assert large.store.count("CreateMultipartUpload") == 2
+    assert large.store.count("UploadPart") == 4
+    assert large.store.count("ListMultipartUploads") == 0
+
+
+def test_conflict_on_complete_that_stays(large):
+    large.store.say("CompleteMultipartUpload", Answer(409, error(CONFLICTS[0])), times=50)
+    r = large.fetch()
+    assert r.returncode == 1 and "another write" in r.stderr, r
+    assert large.store.count("CreateMultipartUpload") == 3
+    assert large.store.uploads == {} and "k" not in large.store.objects
+
+
+def test_conflict_on_complete_with_our_own(large):
+    """A completion whose answer got lost is still at work when it is repeated."""
+    said = Answer(409, error(CONFLICTS[0]), instead=False)
+    large.store.say("CompleteMultipartUpload", said)
+    large.stored(large.fetch())
+    assert large.store.count("CreateMultipartUpload") == 1
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_conflict_that_another_job_wins(egress, sim, store, size):
+    case = Case(egress, sim, store, size)
+    call = "PutObject" if size == SMALL else "CompleteMultipartUpload"
+
+    def other():
+        meta = {"x-amz-meta-egress-source": "voxel51", "x-amz-meta-egress-job": "another"}
+        store.objects["k"] = Object(b"theirs", meta)
+        return Answer(409, error(CONFLICTS[0]))
+
+    store.say(call, other)
+    r = case.fetch()
+    assert r.returncode == 4 and "another" in r.stderr, r
+    assert store.objects["k"].body == b"theirs" and store.uploads == {}
+
+
+@pytest.mark.parametrize("code", CONFLICTS)
+def test_conflict_on_put_is_tried_again(small, code):
+    small.store.say("PutObject", Answer(409, error(code)), times=2)
+    small.stored(small.fetch())
+    assert small.store.count("PutObject") == 2 + 1 + 1  # the receipt's too
+
+
+def test_conflict_on_put_that_stays(small):
+    small.store.say("PutObject", Answer(409, error(CONFLICTS[0])), times=50)
+    small.refused(small.fetch(), 1, "another write")
+    assert small.store.count("PutObject") == 5
 
 
 # ---- answers that lack something ---------------------------------------------------------------
@@ -240,6 +306,102 @@ def test_region_not_told(small):
     small.refused(small.fetch(), 3, "--region")
 
 
+@pytest.mark.parametrize("flags", [[], ["--receipts", "off"]])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_region_is_followed_once(egress, sim, store, size, flags):
+    """Without receipts a HEAD comes first: it has the header only."""
+    case = Case(egress, sim, store, size)
+    store.bucket_region = "eu-west-1"
+    case.stored(case.fetch(*flags))
+    regions = [headers["Authorization"].split("/")[2] for _, _, headers in store.calls]
+    assert regions.count("us-east-1") == 1
+    assert set(regions) == {"us-east-1", "eu-west-1"}
+
+
+def test_region_by_the_other_refusals(small):
+    more = "<Region>eu-west-1</Region>"
+    said = Answer(400, error("AuthorizationHeaderMalformed", more=more))
+    small.store.say("PutObject", said)
+    small.stored(small.fetch())
+    del small.store.objects["k"]
+    small.store.say("HeadObject", Answer(400, headers={"x-amz-bucket-region": "eu-west-1"}))
+    small.stored(small.fetch("--receipts", "off"))
+
+
+@pytest.mark.parametrize("region", ["evil.example/", "eu west", "a" * 64, "us-east-1"])
+def test_region_that_is_none(small, region):
+    said = Answer(301, error("PermanentRedirect", more=f"<Region>{region}</Region>"))
+    small.store.say("PutObject", said, times=50)
+    small.refused(small.fetch(), 3, "--endpoint-url" if region == "us-east-1" else "--region")
+    assert small.store.count("PutObject") == 1
+
+
+class Tunnel:
+    """A proxy whose CONNECT always ends at one server. `asked` has the hosts."""
+
+    def __init__(self, port):
+        self.asked = []
+        tunnel = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                tunnel.asked.append(self.rfile.readline().decode().split()[1])
+                while self.rfile.readline().strip():
+                    pass
+                self.wfile.write(b"HTTP/1.1 200 Fine\r\n\r\n")
+                with socket.create_connection(("127.0.0.1", port)) as server:
+                    args = (server, self.connection)
+                    threading.Thread(target=self.pump, args=args, daemon=True).start()
+                    self.pump(self.connection, server)
+
+            @staticmethod
+            def pump(source, to):
+                try:
+                    while chunk := source.recv(65536):
+                        to.sendall(chunk)
+                    to.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_region_of_aws_is_gone_to(egress, sim, store, tmp_path):
+    """Without an endpoint of one's own: from one region's host to the other's, and nowhere else."""
+    names = "DNS:*.s3.us-east-1.amazonaws.com,DNS:*.s3.eu-west-1.amazonaws.com"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", "/CN=egress test", "-addext", f"subjectAltName={names}",
+         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "ca.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    store.server.socket = context.wrap_socket(store.server.socket, server_side=True)
+    store.virtual = True
+    store.bucket_region = "eu-west-1"
+    s = sim("--generate", 2, "--size", LARGE)
+    tunnel = Tunnel(store.server.server_port)
+    env = {**store.env, "https_proxy": tunnel.url, "AWS_CA_BUNDLE": tmp_path / "ca.pem"}
+    try:
+        egress("fetch", "--to", store.to, *s.ids(), sim=s, env=env).ok()
+    finally:
+        tunnel.stop()
+    assert set(tunnel.asked) == {
+        f"scripted.s3.{region}.amazonaws.com:443" for region in ("us-east-1", "eu-west-1")
+    }
+    assert len(store.objects) == 4 and store.uploads == {}
+    moved = [headers["Host"] for _, _, headers in store.calls if "eu-west-1" in headers["Host"]]
+    assert len(moved) > len(store.calls) - 3
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_signed_requests_go_to_no_other_host(small, status):
     seen = []
@@ -275,3 +437,38 @@ def test_clock_that_cannot_be_learned(small):
     small.store.say("PutObject", Answer(403, error("RequestTimeTooSkewed")), times=50)
     small.refused(small.fetch(), 3, "clock")
     assert small.store.count("PutObject") <= 3
+
+
+@pytest.mark.parametrize("flags", [[], ["--receipts", "off"]])
+@pytest.mark.parametrize("hours", [-2, 3])
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_clock_skew_is_learned_once(egress, sim, store, hours, size, flags):
+    """Without receipts a HEAD comes first: it is refused without a reason."""
+    case = Case(egress, sim, store, size)
+    store.clock_offset_s = hours * 3600
+    began_s = time.time()
+    r = case.fetch(*flags)
+    case.stored(r)
+    assert r.stderr.count("set the clock right") == 1, r
+    dates = [
+        datetime.strptime(headers["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+        for _, _, headers in store.calls
+    ]
+    assert len([date for date in dates if abs(date - began_s) < 3000]) == 1, dates
+
+
+def test_clock_is_not_blamed_for_a_bad_signature(small):
+    small.store.clock_offset_s = 600  # as much as S3 puts up with
+    small.store.say("PutObject", Answer(403, error("SignatureDoesNotMatch")), times=50)
+    small.refused(small.fetch(), 3, "secret access key")
+    assert small.store.count("PutObject") == 1
+
+
+# ---- an upload that was begun, and whose id got lost -------------------------------------------
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_uploads_are_not_listed_for_nothing(egress, sim, store, size):
+    case = Case(egress, sim, store, size)
+    case.stored(case.fetch())
+    assert store.count("ListMultipartUploads") == 0 and store.count("ListParts") == 0
