@@ -4,8 +4,9 @@
  *
  * What it takes care of: connection reuse, TLS (always verified), proxies by environment,
  * time-outs, redirects (bounded; see below), retries of what can be sent again, caps on headers and
- * bodies. What it does not know: S3, the Platform, signatures (a `prepare` hook adds those to each
- * attempt).
+ * bodies; requests to an origin that says there are too many wait
+ * for their turn, which counts for no time-out (net/origin.h). What it does not know: S3, the
+ * Platform, signatures (a `prepare` hook adds those to each attempt).
  *
  * Redirects are followed for GET and HEAD only when HTTP_FOLLOW is set: 5 at most, none from https
  * to http, none to a loopback or link-local address unless the first URL was one; headers marked
@@ -32,6 +33,8 @@ enum http_flags {
     HTTP_FOLLOW = 1 << 0,   /* follow redirects */
     HTTP_NO_RETRY = 1 << 1, /* one attempt only; a kept-alive connection found dead is none */
     HTTP_NO_PROXY = 1 << 2, /* straight there, whatever the environment says */
+    /* The URL is somebody else's word: not to a loopback or link-local address. */
+    HTTP_PUBLIC_ONLY = 1 << 3,
 };
 
 struct http_header {

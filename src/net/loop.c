@@ -14,13 +14,14 @@
 #include "core/clock.h"
 #include "core/mem.h"
 #include "net/net_private.h"
+#include "net/origin.h"
 
 /* Idle connections kept for reuse, of all hosts together. */
 enum { IDLE_CONNECTIONS_MAX = 128 };
 
 struct loop {
-    CURLM *multi; /* owned */
-    struct retry_budget retry_budget;
+    CURLM *multi;              /* owned */
+    struct origins *origins;   /* owned */
     struct loop_timer *timers; /* soonest first */
     bool stopping;
 
@@ -48,7 +49,7 @@ struct loop *loop_new(struct err *err)
     struct loop *loop = xcalloc(1, sizeof(*loop));
     loop->multi = multi;
     loop->thread = pthread_self();
-    loop->retry_budget.tokens = RETRY_BUDGET_MAX;
+    loop->origins = origins_new();
     pthread_mutex_init(&loop->lock, NULL);
     loop->last_task = &loop->first_task;
     loop->signal_fd = -1;
@@ -64,6 +65,7 @@ void loop_free(struct loop *loop)
     if (loop->signal_fd >= 0)
         (void)!loop_on_signal(loop, NULL, NULL, &ignored);
     curl_multi_cleanup(loop->multi);
+    origins_free(loop->origins);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
 }
@@ -73,9 +75,9 @@ CURLM *loop_multi(struct loop *loop)
     return loop->multi;
 }
 
-struct retry_budget *loop_retry_budget(struct loop *loop)
+struct origins *loop_origins(struct loop *loop)
 {
-    return &loop->retry_budget;
+    return loop->origins;
 }
 
 void loop_stop(struct loop *loop)

@@ -12,7 +12,14 @@
 #include "net/url.h"
 
 CURLM *loop_multi(struct loop *loop);
-struct retry_budget *loop_retry_budget(struct loop *loop);
+struct origins *loop_origins(struct loop *loop);
+
+/* As http_init() was told. */
+const struct http_options *http_options(void);
+
+/* The proxy that the environment names for an origin, or NULL: none, or the origin is excepted.
+ * Borrowed from the environment. */
+const char *proxy_by_environment(const char *scheme, const char *host);
 
 /* Called by the loop for each easy handle that has ended, outside any libcurl callback. */
 void http_easy_done(CURL *easy, CURLcode code);
@@ -20,7 +27,7 @@ void http_easy_done(CURL *easy, CURLcode code);
 /* Puts `code` (and what libcurl wrote about it) into err, in our words. `what`: "GET https://…". */
 void net_error_from_curl(struct err *err, CURLcode code, const char *what, const char *detail);
 
-/* Retries of one loop's requests: a budget that a store which is down uses up, so that it is not
+/* Retries of one origin's requests: a budget that a store which is down uses up, so that it is not
  * hammered, and that successes fill again. Figures: AWS SDKs' standard mode, 2026 defaults. */
 struct retry_budget {
     int tokens;
@@ -31,6 +38,9 @@ enum { RETRY_BUDGET_MAX = 500 };
 struct retry_state {
     int attempts;  /* made so far */
     int last_cost; /* tokens that its latest retry took; 0: there was none */
+    /* The latest attempt was refused for being too many, and fewer are sent since: a burst that
+     * meets a limit is no sign of a store that is down, and its retries cost nothing. */
+    bool allowed_for;
 };
 
 /* Whether an attempt that ended so may be made again; fills how long to wait. Takes tokens. */

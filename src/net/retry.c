@@ -36,7 +36,7 @@ bool retry_wanted(struct retry_budget *budget, struct retry_state *state, const 
                      (err->code == ERR_HTTP && err_is_retryable(err) && err->http_status != 501);
     if (!transient || state->attempts >= max_attempts || err->retry_after_ms > RETRY_AFTER_MAX_MS)
         return false;
-    int cost = is_throttle(err) ? COST_THROTTLED : COST_TRANSIENT;
+    int cost = !is_throttle(err) ? COST_TRANSIENT : state->allowed_for ? 0 : COST_THROTTLED;
     if (budget->tokens < cost)
         return false;
     budget->tokens -= cost;

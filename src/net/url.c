@@ -207,7 +207,8 @@ static bool ipv6_is_local(const unsigned char a[16])
     if (memcmp(a, zeros, 12) == 0 || memcmp(a, mapped, 12) == 0)
         return ipv4_is_local((uint32_t)a[12] << 24 | (uint32_t)a[13] << 16 | (uint32_t)a[14] << 8 |
                              a[15]);
-    return a[0] == 0xfe && (a[1] & 0xc0) == 0x80;
+    /* fd00:ec2::/32: what AWS answers on within its machines, as 169.254.169.254 does. */
+    return (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) || memcmp(a, "\xfd\x00\x0e\xc2", 4) == 0;
 }
 
 bool url_is_local(const struct url *url)

@@ -37,7 +37,8 @@ void url_host_header(const struct url *url, struct buf *out);
 /* Same scheme, host and port. */
 bool url_same_origin(const struct url *a, const struct url *b);
 
-/* Whether the host is written as a loopback or link-local address, or is "localhost". */
+/* Whether the host is written as a loopback or link-local address (AWS's fd00:ec2::/32 is taken for
+ * one), or is "localhost". */
 bool url_is_local(const struct url *url);
 
 #endif

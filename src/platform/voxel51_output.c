@@ -187,6 +187,8 @@ static void fetch(struct source_stream *s, const char *url)
     s->at_signed_url = s->by_signed_url;
     if (!s->by_signed_url)
         headers[rq.n_headers++] = voxel51_auth_header(s->v);
+    else if (!s->v->base_is_local)
+        rq.flags |= HTTP_PUBLIC_ONLY;
     if (s->offset > 0) {
         snprintf(range, sizeof(range), "bytes=%" PRIu64 "-", s->offset);
         headers[rq.n_headers++] = (struct http_header){"Range", range, false};
@@ -266,6 +268,8 @@ static void fail(struct source_stream *s, const struct http_response *rsp, const
     struct err told = *cause;
     if (elsewhere && told.http_status == 401)
         told.http_status = 403;
+    if (s->at_signed_url && told.code == ERR_PROTOCOL)
+        err_prefix(&told, "the signed URL that the Platform gave");
     if (!voxel51_common_error(rsp, &told, words, &envelope, &err))
         set_refused(&err, s, told.http_status, words, elsewhere);
     end_stream(s, &err);
@@ -304,8 +308,9 @@ static void on_fetch_done(void *arg, const struct http_response *rsp, const stru
         fail(s, rsp, err);
 }
 
-/* The rules for redirects hold for a URL that comes in an answer's body, too. Never quoted: it is
- * a secret as long as it lasts. */
+/* The rules for redirects hold for a URL that comes in an answer's body, too; where it leads to is
+ * judged when that is known (HTTP_PUBLIC_ONLY). Never quoted: it is a secret as long as it lasts.
+ */
 static int check_signed_url(const struct source_stream *s, const char *text, struct err *err)
 {
     struct url url = {0};
@@ -315,8 +320,6 @@ static int check_signed_url(const struct source_stream *s, const char *text, str
         wrong = "it is no http(s) URL";
     else if (s->v->base_is_https && strcmp(url.scheme, "https") != 0)
         wrong = "it is not https, as the Platform is";
-    else if (url_is_local(&url) && !s->v->base_is_local)
-        wrong = "it leads to a local address";
     url_release(&url);
     if (wrong)
         return err_set(err, ERR_PROTOCOL, "the signed URL that the Platform gave is refused: %s",
