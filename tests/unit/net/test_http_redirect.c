@@ -2,26 +2,18 @@
  *
  * Redirects: what is followed, what is refused, and which headers go along.
  */
-#define _DEFAULT_SOURCE /* getifaddrs */
-
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/mem.h"
 #include "net/net_private.h"
+#include "tests/unit/names.h"
 #include "tests/unit/net/http_bench.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -101,9 +93,9 @@ static void test_targets(void **state)
 static void test_addresses(void **state)
 {
     (void)state;
-    static const char *const local[] = {
-        "127.0.0.1", "127.9.9.9",        "169.254.1.1", "0.0.0.0", "::1",
-        "::",        "::ffff:127.0.0.1", "fe80::1",     ""};
+    static const char *const local[] = {"127.0.0.1",     "127.9.9.9", "169.254.1.1",      "0.0.0.0",
+                                        "::1",           "::",        "::ffff:127.0.0.1", "fe80::1",
+                                        "fd00:ec2::254", ""};
     static const char *const far[] = {"192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1"};
     for (size_t i = 0; i < COUNT(local); i++)
         assert_true(redirect_address_is_local(local[i]));
@@ -265,41 +257,6 @@ static void test_not_followed(void **state)
 
 /* ---- to this machine, from an address that is not loopback ---- */
 
-/* An IPv4 address of this machine by which others reach it, or false. */
-static bool own_address(char ip[INET_ADDRSTRLEN])
-{
-    struct ifaddrs *all;
-    bool found = false;
-    if (getifaddrs(&all) < 0)
-        return false;
-    for (struct ifaddrs *a = all; a && !found; a = a->ifa_next)
-        if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET &&
-            inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr, ip,
-                      INET_ADDRSTRLEN))
-            found = !redirect_address_is_local(ip);
-    freeifaddrs(all);
-    return found;
-}
-
-/* A name that does not look like this machine but leads to 127.0.0.1, or false. */
-static bool harmless_name(char *name, size_t size)
-{
-    struct url url = {0};
-    struct err err = {0};
-    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
-    if (gethostname(name, size - 1) < 0)
-        return false;
-    char *text = xprintf("http://%s/", name);
-    bool harmless = url_parse(text, &url, &err) == 0 && !url_is_local(&url);
-    url_release(&url);
-    free(text);
-    if (!harmless || getaddrinfo(name, NULL, &hints, &found) != 0)
-        return false;
-    uint32_t address = ntohl(((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr.s_addr);
-    freeaddrinfo(found);
-    return address == INADDR_LOOPBACK;
-}
-
 static void check_no_way_home(const char *ip, const char *name)
 {
     static const struct scripted_answer prey_answer = {"200 OK\r\n", "prey"};
@@ -324,7 +281,7 @@ static void check_no_way_home(const char *ip, const char *name)
 static void test_no_redirect_to_loopback(void **state)
 {
     (void)state;
-    char ip[INET_ADDRSTRLEN];
+    char ip[NAME_SIZE];
     if (!own_address(ip))
         skip();
     check_no_way_home(ip, "127.0.0.1");
@@ -334,10 +291,83 @@ static void test_no_redirect_to_loopback(void **state)
 static void test_no_redirect_to_a_name_of_loopback(void **state)
 {
     (void)state;
-    char ip[INET_ADDRSTRLEN], name[256] = "";
-    if (!own_address(ip) || !harmless_name(name, sizeof(name)))
+    char ip[NAME_SIZE], name[NAME_SIZE];
+    if (!own_address(ip) || !name_of_loopback(name))
         skip();
     check_no_way_home(ip, name);
+}
+
+/* A proxy for others, or one that is not for this name, hides no address. */
+static void test_proxies_elsewhere_change_nothing(void **state)
+{
+    (void)state;
+    char ip[NAME_SIZE], name[NAME_SIZE];
+    if (!own_address(ip) || !name_of_loopback(name))
+        skip();
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    check_no_way_home(ip, name);
+    char *list = xprintf("%s, .%s", ip, name);
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("no_proxy", list, 1);
+    check_no_way_home(ip, name);
+    free(list);
+    unsetenv("https_proxy");
+    unsetenv("http_proxy");
+    unsetenv("no_proxy");
+}
+
+/* ---- HTTP_PUBLIC_ONLY: the first URL, too ---- */
+
+static void go_public(const char *host, const char *refused)
+{
+    static const struct scripted_answer answer = {"200 OK\r\n", "prey"};
+    struct scripted_http *prey = scripted_http_start_at(refused ? "127.0.0.1" : host, &answer, 1);
+    char *url = xprintf("http://%s:%s/", host, strrchr(scripted_http_url(prey), ':') + 1);
+    struct http_bench *b = bench_new(NULL, 0);
+    b->rq.flags = HTTP_PUBLIC_ONLY;
+    bench_go(b, url);
+    if (refused)
+        bench_failed(b, ERR_PROTOCOL, refused);
+    else
+        bench_succeeded(b, 200);
+    assert_int_equal(scripted_http_stop(prey), refused ? 0 : 1);
+    bench_free(b, 0);
+    scripted_http_free(prey);
+    free(url);
+}
+
+static void test_public_only(void **state)
+{
+    (void)state;
+    char ip[NAME_SIZE], name[NAME_SIZE];
+    go_public("127.0.0.1", "leads to a local address");
+    go_public("localhost", "leads to a local address");
+    if (own_address(ip))
+        go_public(ip, NULL);
+    if (!name_of_loopback(name))
+        skip();
+    go_public(name, "leads to the local address 127.0.0.1");
+}
+
+/* What is local is not asked for by way of a proxy either, which would find itself there. */
+static void test_public_only_by_proxy(void **state)
+{
+    (void)state;
+    static const struct scripted_answer answers[] = {
+        {"200 OK\r\n", "by proxy"},
+        {"302 Found\r\nLocation: http://127.0.0.1:1/\r\n", ""},
+    };
+    struct http_bench *b = follower(answers, 2);
+    b->rq.flags |= HTTP_PUBLIC_ONLY;
+    setenv("http_proxy", scripted_http_url(b->server), 1);
+    bench_go(b, "http://store.invalid/");
+    bench_succeeded(b, 200);
+    bench_go(b, "http://127.0.0.1:1/");
+    bench_failed(b, ERR_PROTOCOL, "leads to a local address");
+    bench_go(b, "http://store.invalid/");
+    bench_failed(b, ERR_PROTOCOL, "redirected to the local address 127.0.0.1");
+    unsetenv("http_proxy");
+    bench_free(b, 2);
 }
 
 int main(void)
@@ -353,6 +383,9 @@ int main(void)
         cmocka_unit_test(test_not_followed),
         cmocka_unit_test(test_no_redirect_to_loopback),
         cmocka_unit_test(test_no_redirect_to_a_name_of_loopback),
+        cmocka_unit_test(test_proxies_elsewhere_change_nothing),
+        cmocka_unit_test(test_public_only),
+        cmocka_unit_test(test_public_only_by_proxy),
     };
     return cmocka_run_group_tests(tests, bench_init, NULL);
 }

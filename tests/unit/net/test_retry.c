@@ -129,6 +129,22 @@ static void test_budget_runs_out_and_comes_back(void **state)
     assert_int_equal(budget.tokens, RETRY_BUDGET_MAX);
 }
 
+/* A burst that met a limit is allowed for by sending fewer: it says nothing of the store's health.
+ */
+static void test_what_is_allowed_for_is_free(void **state)
+{
+    (void)state;
+    struct retry_budget budget = {0};
+    struct retry_state rq = {.attempts = 1, .allowed_for = true};
+    int64_t delay_ms;
+    assert_true(retry_wanted(&budget, &rq, &busy, 3, &delay_ms));
+    assert_int_equal(budget.tokens, 0);
+    rq.attempts = 3;
+    assert_false(retry_wanted(&budget, &rq, &busy, 3, &delay_ms));
+    rq.attempts = 1;
+    assert_false(retry_wanted(&budget, &rq, &broken, 3, &delay_ms));
+}
+
 static void test_retry_after_values(void **state)
 {
     static const struct {
@@ -165,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_delays_grow_to_a_bound),
         cmocka_unit_test(test_retry_after_is_heeded),
         cmocka_unit_test(test_budget_runs_out_and_comes_back),
+        cmocka_unit_test(test_what_is_allowed_for_is_free),
         cmocka_unit_test(test_retry_after_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "platform/voxel51.h"
 
 #include "output_scene.h"
+#include "tests/unit/names.h"
 
 #define MD5 "XUFAKrxLKna5cZ2REBfFkg==" /* of "hello" */
 #define SHA "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
@@ -317,6 +318,33 @@ static void a_signed_url_to_a_local_address(void **state)
     clear(&scene);
 }
 
+/* Its name looks harmless; the address behind it is seen, as no proxy stands between. */
+static void a_signed_url_to_a_name_of_this_machine(void **state)
+{
+    (void)state;
+    static const struct row storage[] = {{"GET /o", 200, "", "prey"}, {NULL}};
+    char name[NAME_SIZE];
+    if (!name_of_loopback(name))
+        skip();
+    struct server *s = server_start(storage);
+    char *body = xprintf("{\"url\":\"http://%s%s/o?sig=1\"}", name, strrchr(s->url, ':'));
+    struct row platform[] = {
+        {"GET http://platform.test/v1/jobs/j/output-url ", 200, "", body},
+        {NULL},
+    };
+    struct scene scene = {.platform = platform, .route = VOXEL51_OUTPUT_URL, .remote = true};
+    setenv("no_proxy", name, 1);
+    play(&scene);
+    unsetenv("no_proxy");
+    assert_no_output(&scene, ERR_PROTOCOL, "signed URL");
+    assert_no_output(&scene, ERR_PROTOCOL, "leads to the local address 127.0.0.1");
+    server_stop(s);
+    assert_int_equal(s->n_requests, 0);
+    server_free(s);
+    clear(&scene);
+    free(body);
+}
+
 /* Errors of either route: never an output, each with its own outcome. */
 static void errors_are_no_outputs(void **state)
 {
@@ -439,6 +467,7 @@ int main(void)
         cmocka_unit_test(auto_falls_back),
         cmocka_unit_test(signed_urls_that_are_refused),
         cmocka_unit_test(a_signed_url_to_a_local_address),
+        cmocka_unit_test(a_signed_url_to_a_name_of_this_machine),
         cmocka_unit_test(errors_are_no_outputs),
         cmocka_unit_test(breaks),
         cmocka_unit_test(ended_by_the_caller),
