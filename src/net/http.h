@@ -9,7 +9,8 @@
  * Platform, signatures (a `prepare` hook adds those to each attempt).
  *
  * Redirects are followed for GET and HEAD only when HTTP_FOLLOW is set: 5 at most, none from https
- * to http, none to a loopback or link-local address unless the first URL was one; headers marked
+ * to http, none to a loopback or link-local address unless the first URL was one (judged by the
+ * address on the socket, or by the URL alone where a proxy stands between); headers marked
  * `origin_only` are left out as soon as scheme, host or port differ from the first URL's.
  *
  * All functions: the loop's thread. All callbacks: from loop_run(), never from inside a call here.

@@ -39,8 +39,10 @@ struct retry_state {
     int attempts;  /* made so far */
     int last_cost; /* tokens that its latest retry took; 0: there was none */
     /* The latest attempt was refused for being too many, and fewer are sent since: a burst that
-     * meets a limit is no sign of a store that is down, and its retries cost nothing. */
+     * meets a limit is no sign of a store that is down. Its retry costs nothing, and the first of a
+     * request is no attempt. */
     bool allowed_for;
+    bool spared; /* that first one was */
 };
 
 /* Whether an attempt that ended so may be made again; fills how long to wait. Takes tokens. */

@@ -32,6 +32,10 @@ static int64_t jitter(int64_t bound_ms)
 bool retry_wanted(struct retry_budget *budget, struct retry_state *state, const struct err *err,
                   int max_attempts, int64_t *delay_ms)
 {
+    if (is_throttle(err) && state->allowed_for && !state->spared) {
+        state->spared = true;
+        state->attempts--;
+    }
     bool transient = err->code == ERR_NETWORK || err->code == ERR_TIMEOUT ||
                      (err->code == ERR_HTTP && err_is_retryable(err) && err->http_status != 501);
     if (!transient || state->attempts >= max_attempts || err->retry_after_ms > RETRY_AFTER_MAX_MS)

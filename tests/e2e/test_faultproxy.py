@@ -191,6 +191,21 @@ def test_selection(faultproxy, target):
     assert [rule["hit"] for rule in proxy.stats()["rules"]] == [1, 2, 1, 1]
 
 
+def test_max_inflight(faultproxy, target):
+    proxy = faultproxy(target.url, "answer,max-inflight=2,method=GET", "delay,ms=1500,method=PUT")
+    late = [threading.Thread(target=ask, args=(proxy, "PUT", "/x", b"x")) for _ in range(2)]
+    late[0].start()
+    assert ask(proxy)[0] == 200  # two at a time
+    late[1].start()
+    while proxy.stats()["requests"] < 3:
+        time.sleep(0.01)
+    assert [ask(proxy)[0] for _ in range(5)] == [503] * 5  # which do not count themselves
+    for thread in late:
+        thread.join()
+    connection = connect(proxy)
+    assert [ask(proxy, connection=connection)[0] for _ in range(20)] == [200] * 20
+
+
 def test_same_seed_same_faults(faultproxy, target):
     def run(seed):
         proxy = faultproxy(target.url, "answer,probability=0.3", seed=seed)

@@ -200,6 +200,23 @@ def test_store_that_comes_back(egress, sim, s3, faultproxy):
     assert_all_stored(s3, bucket, s)
 
 
+def test_store_that_takes_few_requests_at_a_time(egress, sim, s3, faultproxy):
+    """503 SlowDown above 4 at once: what is sent at once adapts, rather than every request finding
+    out for itself."""
+    s = sim("--generate", 200, "--size", 1000)
+    bucket = s3.bucket()
+    proxy = faultproxy(s3.url, "answer,max-inflight=4")
+    r = egress(
+        "fetch", *to(bucket), "--concurrency", 64, *s.ids(), sim=s, s3=proxy.before(s3), timeout=110
+    ).ok()
+    assert_all_stored(s3, bucket, s)
+    statuses = [entry["status"] for entry in proxy.log()]
+    assert proxy.hits("answer") == statuses.count(503) >= 4
+    after = statuses[200:]  # up to that many are on their way when the first 503 comes
+    assert after.count(503) < len(after) / 16, (after.count(503), len(after))
+    assert len([line for line in r.stderr.split("\n") if "answers 503: at most" in line]) == 1, r
+
+
 # ---- many faults -------------------------------------------------------------------------------
 
 

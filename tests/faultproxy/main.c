@@ -38,6 +38,7 @@ static const char usage_names[] =
     "  path=GLOB         of the path as it is in the request, where * goes over slashes too\n"
     "  query=TEXT        is in the query\n"
     "  reused=yes        not the first request of its connection\n"
+    "  max-inflight=N    while the target has N others or more to answer\n"
     "What happens:\n"
     "  how=rst|fin       a cut is a reset or an orderly end (drawn)\n"
     "  fraction=0..1     of a body (drawn)\n"

@@ -31,6 +31,7 @@ struct exchange {
     struct head request, answer;
     struct hit hit;
     struct body request_body, answer_body;
+    bool in_flight;    /* as rules count it */
     bool answer_begun; /* its final head was seen */
     bool server_deaf;  /* it takes no more of the request; its answer may still come */
     uint64_t answer_bytes, answer_limit; /* handed to the client, head included */
@@ -81,9 +82,19 @@ static enum end pass_request(struct relay *r, struct exchange *x)
     return rc == -2 || cut ? END_CUT : END_NOT_YET;
 }
 
+static void is_answered(struct relay *r, struct exchange *x)
+{
+    if (x->in_flight)
+        rules_answered(r->proxy->rules);
+    x->in_flight = false;
+}
+
 /* To the client, unless a fault has a say in it. */
 static enum end give(struct relay *r, struct exchange *x, const char *data, size_t len)
 {
+    /* Before the client knows, who may then send the next one at once. */
+    if (x->answer_body.ended)
+        is_answered(r, x);
     if (x->hit.fault == FAULT_LOSE_ANSWER)
         return END_NOT_YET;
     uint64_t allowed = x->answer_limit - x->answer_bytes;
@@ -302,6 +313,7 @@ static enum end exchange(struct relay *r)
     }
     x.hit = rules_for_request(r->proxy->rules, x.request.method, x.request.path, x.request.query,
                               r->reused);
+    x.in_flight = x.hit.fault != FAULT_ANSWER;
     r->reused = true;
     r->rate = x.hit.fault == FAULT_THROTTLE ? x.hit.bytes : 0;
     atomic_fetch_add(&r->proxy->requests, 1);
@@ -316,6 +328,7 @@ static enum end exchange(struct relay *r)
         end = pump(r, &x);
     if (end == END_CUT && x.hit.fault != FAULT_NONE)
         r->rst = x.hit.rst;
+    is_answered(r, &x);
     tell(&x, end);
     return end;
 }

@@ -24,6 +24,7 @@ struct rule {
     double probability;
     char method[16], path[256], query[128]; /* "" matches all */
     int64_t skip, count;                    /* of the matches: left alone; hit at most */
+    int64_t max_in_flight;                  /* matches above it; 0: always */
     int64_t matched, hits;
 };
 
@@ -31,6 +32,7 @@ struct rules {
     uint64_t seed;
     pthread_mutex_t lock; /* over what follows */
     bool off;
+    int64_t in_flight;
     int n;
     struct rule rule[RULES_MAX];
 };
@@ -105,6 +107,8 @@ static int set_integer(struct rule *rule, const char *name, const char *value)
         rule->skip = n;
     else if (strcmp(name, "count") == 0 && text_parse_int(value, 0, INT32_MAX, &n) == 0)
         rule->count = n;
+    else if (strcmp(name, "max-inflight") == 0 && text_parse_int(value, 1, INT32_MAX, &n) == 0)
+        rule->max_in_flight = n;
     else
         return -1;
     return 0;
@@ -237,10 +241,11 @@ struct hit rules_for_connection(struct rules *rules)
     return hit;
 }
 
-static bool matches(const struct rule *rule, const char *method, const char *path,
-                    const char *query, bool reused)
+static bool matches(const struct rules *rules, const struct rule *rule, const char *method,
+                    const char *path, const char *query, bool reused)
 {
     return rule->hit.fault != FAULT_CUT_CONNECTION &&
+           (!rule->max_in_flight || rules->in_flight >= rule->max_in_flight) &&
            (!*rule->method || strcmp(rule->method, method) == 0) &&
            (!*rule->path || fnmatch(rule->path, path, 0) == 0) &&
            (!*rule->query || strstr(query, rule->query)) && (!rule->only_reused || reused);
@@ -252,11 +257,19 @@ struct hit rules_for_request(struct rules *rules, const char *method, const char
     struct hit hit = {.fault = FAULT_NONE};
     pthread_mutex_lock(&rules->lock);
     for (int i = 0; i < rules->n && !rules->off; i++)
-        if (matches(&rules->rule[i], method, path, query, reused) &&
+        if (matches(rules, &rules->rule[i], method, path, query, reused) &&
             try_rule(rules, &rules->rule[i], &hit))
             break;
+    rules->in_flight += hit.fault != FAULT_ANSWER;
     pthread_mutex_unlock(&rules->lock);
     return hit;
+}
+
+void rules_answered(struct rules *rules)
+{
+    pthread_mutex_lock(&rules->lock);
+    rules->in_flight--;
+    pthread_mutex_unlock(&rules->lock);
 }
 
 void rules_report(struct rules *rules, struct buf *out)

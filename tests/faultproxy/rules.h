@@ -64,9 +64,12 @@ int rules_add(struct rules *rules, const char *text, struct err *err) MUST_CHECK
 void rules_switch(struct rules *rules, bool on);
 
 struct hit rules_for_connection(struct rules *rules);
-/* reused: not the first request of its connection. */
+/* reused: not the first request of its connection. Unless it is FAULT_ANSWER, the request counts as
+ * in flight until rules_answered(). */
 struct hit rules_for_request(struct rules *rules, const char *method, const char *path,
                              const char *query, bool reused);
+
+void rules_answered(struct rules *rules);
 
 /* Appends [{"rule":TEXT,"matched":N,"hit":N},...]. */
 void rules_report(struct rules *rules, struct buf *out);

@@ -138,7 +138,14 @@ static void *accept_all(void *arg)
 }
 
 static struct loop *loop;
+static struct loop_timer watchdog;
 static FILE *told;
+
+static void too_long(void *arg)
+{
+    (void)arg;
+    fail_msg("it does not end");
+}
 
 static int set_up(void **state)
 {
@@ -158,13 +165,17 @@ static int set_up(void **state)
     snprintf(busy.url, sizeof(busy.url), "http://127.0.0.1:%d", ntohs(address.sin_port));
     loop = loop_new(&err);
     told = tmpfile();
+    if (!loop || !told)
+        return -1;
     log_init(told, LOG_INFO, LOG_HUMAN);
-    return loop && told ? 0 : -1;
+    loop_timer_start(loop, &watchdog, 60 * 1000, too_long, NULL);
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    loop_timer_stop(loop, &watchdog);
     loop_free(loop); /* and with it the connections */
     shutdown(busy.listener, SHUT_RDWR);
     pthread_join(busy.acceptor, NULL);

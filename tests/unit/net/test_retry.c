@@ -137,12 +137,16 @@ static void test_what_is_allowed_for_is_free(void **state)
     struct retry_budget budget = {0};
     struct retry_state rq = {.attempts = 1, .allowed_for = true};
     int64_t delay_ms;
+    assert_false(retry_wanted(&budget, &rq, &broken, 3, &delay_ms));
     assert_true(retry_wanted(&budget, &rq, &busy, 3, &delay_ms));
+    assert_int_equal(rq.attempts, 0); /* as if there had been none */
+    assert_int_equal(budget.tokens, 0);
+    rq.attempts++;
+    assert_true(retry_wanted(&budget, &rq, &busy, 3, &delay_ms));
+    assert_int_equal(rq.attempts, 1); /* but that only once */
     assert_int_equal(budget.tokens, 0);
     rq.attempts = 3;
     assert_false(retry_wanted(&budget, &rq, &busy, 3, &delay_ms));
-    rq.attempts = 1;
-    assert_false(retry_wanted(&budget, &rq, &broken, 3, &delay_ms));
 }
 
 static void test_retry_after_values(void **state)
