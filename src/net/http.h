@@ -103,7 +103,8 @@ void http_resume(struct http_call *call);
 
 /* In on_done: how many of its requests may have been carried out though no answer says so. A 2xx
  * says it, a refusal denies it; a broken connection, a time-out and a server's fault other than 501
- * and 503 leave it open. libcurl's own repetition on a connection that turned out to be dead counts. */
+ * and 503 leave it open. libcurl's own repetition on a connection that turned out to be dead
+ * counts. */
 unsigned http_unanswered(const struct http_call *call);
 
 /* Ends the exchange soon: on_done comes with ERR_CANCELLED, from the loop. Not twice. */
