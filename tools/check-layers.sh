@@ -20,7 +20,8 @@ declare -A may=(
     [ingress]="event queue core"
     [report]="queue core"
     [assemble]="core net event aws transfer platform sink queue schedule"
-    [cli]="assemble core net event transfer queue schedule ingress report"
+    [doctor]="assemble core net aws platform sink transfer"
+    [cli]="assemble doctor core net event transfer queue schedule ingress report"
     [main.c]="cli"
     [bootstrap.c]="assemble core net event transfer ingress"
     [sim]="core net"
@@ -115,6 +116,7 @@ self_test() {
     try 1 src/core/buf.c '#include "net/http.h"'
     try 1 src/platform/voxel51.c '#include "transfer/sink.h"'
     try 1 src/transfer/transfer.c '  #  include   "sink/sink_s3.h"'
+    try 0 src/doctor/doctor_s3.c '#include "aws/s3.h"'
     try 1 src/assemble/assemble.c '#include "report/page.h"'
     try 1 src/queue/sqs.c '#include "aws/s3.h"'
     try 1 src/main.c '#include "net/loop.h"'

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "assemble/destination.h"
+#include "assemble/s3_setup.h"
 #include "aws/credentials.h"
 #include "net/http.h"
 #include "platform/token.h"
@@ -40,21 +41,15 @@ static enum s3_addressing addressing(const struct settings *s, const struct aws_
                                            : S3_ADDRESS_AUTO;
 }
 
-static int open_s3(struct assembly *a, const struct settings *s, const struct destination *d,
-                   const struct aws_profile *profile, struct err *err)
+int assemble_s3_config(const struct settings *s, const struct destination *d,
+                       const struct aws_profile *profile, struct s3_config *config, struct err *err)
 {
     if (settings_text(s, SET_SSE_KMS_KEY) && !settings_is(s, SET_SSE, "aws:kms"))
         return err_set(err, ERR_USAGE, "--sse-kms-key-id needs --sse aws:kms");
-    const char *region = or_else(settings_text(s, SET_REGION), profile->region);
-    const struct credentials_config who = {.profile = settings_text(s, SET_PROFILE),
-                                           .region = region};
-    a->credentials = credentials_new(a->loop, &who, err);
-    if (!a->credentials)
-        return -1;
-    struct s3_config config = {
+    *config = (struct s3_config){
         .bucket = d->bucket,
         .prefix = d->path,
-        .region = region,
+        .region = or_else(settings_text(s, SET_REGION), profile->region),
         .endpoint_url = or_else(settings_text(s, SET_ENDPOINT_URL), profile->endpoint_url),
         .addressing = addressing(s, profile),
         .unsigned_payload = settings_on(s, SET_UNSIGNED_PAYLOAD),
@@ -62,8 +57,22 @@ static int open_s3(struct assembly *a, const struct settings *s, const struct de
         .sse = settings_text(s, SET_SSE),
         .sse_kms_key_id = settings_text(s, SET_SSE_KMS_KEY),
         .storage_class = settings_text(s, SET_STORAGE_CLASS),
-        .credentials = a->credentials,
     };
+    return 0;
+}
+
+static int open_s3(struct assembly *a, const struct settings *s, const struct destination *d,
+                   const struct aws_profile *profile, struct err *err)
+{
+    struct s3_config config;
+    if (assemble_s3_config(s, d, profile, &config, err) < 0)
+        return -1;
+    const struct credentials_config who = {.profile = settings_text(s, SET_PROFILE),
+                                           .region = config.region};
+    a->credentials = credentials_new(a->loop, &who, err);
+    if (!a->credentials)
+        return -1;
+    config.credentials = a->credentials;
     a->sink = sink_s3_new(a->loop, &config, err);
     return a->sink ? 0 : -1;
 }

@@ -205,6 +205,11 @@ const char *credentials_provider(const struct credentials *c)
     return c->source->provider;
 }
 
+const char *credentials_where(const struct credentials *c)
+{
+    return c->source->where ? c->source->where : "";
+}
+
 /* ---- life ---- */
 
 static struct sts *open_sts(struct loop *loop, const struct profile *profile, const char *region,

@@ -70,6 +70,10 @@ const struct aws_credentials *credentials_current(struct credentials *c);
 /* Literal name of where they come from, whether they were fetched yet or not. */
 const char *credentials_provider(const struct credentials *c);
 
+/* More of where they come from than the provider's name says: a profile and its file, a role; ""
+ * when there is no more to say. Never a secret. */
+const char *credentials_where(const struct credentials *c);
+
 /* ---- waiting ---- */
 
 /* err NULL: credentials_current() has some. Otherwise why not: ERR_AUTH, ERR_CONFIG, or what net

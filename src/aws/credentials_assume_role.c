@@ -249,6 +249,8 @@ int credentials_assume_role(const struct credentials_lookup *l, struct credentia
         return -1;
     struct assume_role *a = xcalloc(1, sizeof(*a));
     a->base = (struct credentials_source){.ops = &ops, .provider = PROVIDER, .loop = l->loop};
+    a->base.where =
+        xprintf("%s, by profile \"%s\" with those from %s", arn, p->name, from->provider);
     a->from = from;
     a->sts = l->sts;
     a->role_arn = xstrdup(arn);

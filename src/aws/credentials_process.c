@@ -326,8 +326,10 @@ int credentials_process(const struct credentials_lookup *l, struct credentials_s
     if (!command)
         return 0;
     *out = credentials_process_new(l->loop, command, TIMEOUT_MS, err);
-    if (*out)
+    if (*out) {
+        (*out)->where = xprintf("profile \"%s\"", l->profile->name); /* its words may be secrets */
         return 1;
+    }
     err_prefix(err, "profile \"%s\"", l->profile->name);
     return -1;
 }

@@ -97,6 +97,8 @@ static int keys_in(const struct credentials_lookup *l, size_t i, const char *pro
         .token = file_get(file, "aws_session_token"),
     };
     int result = credentials_keys(l, &found, out, err);
+    if (result == 1)
+        (*out)->where = xstrdup(where);
     free(where);
     return result;
 }

@@ -130,6 +130,7 @@ void credentials_source_free(struct credentials_source *s)
     if (!s)
         return;
     CHECK(!s->done);
+    free(s->where);
     if (s->ops) {
         s->ops->free(s);
     } else {

@@ -37,6 +37,7 @@ struct credentials_source_ops {
 struct credentials_source {
     const struct credentials_source_ops *ops;
     const char *provider; /* literal */
+    char *where;          /* owned; what a user would want to know besides, or NULL */
     struct loop *loop;
     struct aws_credentials keys; /* of a place that holds keys; then ops is NULL */
     bool last_resort;            /* nobody said that it is there */

@@ -101,6 +101,7 @@ int credentials_web_identity(const struct credentials_lookup *l, struct credenti
         return -1;
     struct web_identity *w = xcalloc(1, sizeof(*w));
     w->base = (struct credentials_source){.ops = &ops, .provider = PROVIDER, .loop = l->loop};
+    w->base.where = xprintf("role %s, the token in %s", role, file);
     w->sts = l->sts;
     w->role_arn = xstrdup(role);
     w->session_name = xstrdup(name);

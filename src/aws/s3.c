@@ -60,6 +60,12 @@ void s3_free(struct s3 *s3)
     free(s3);
 }
 
+void s3_watch(struct s3 *s3, void (*fn)(void *arg, const struct s3_answer *answer), void *arg)
+{
+    s3->watch = fn;
+    s3->watch_arg = arg;
+}
+
 void s3_locate(const struct s3 *s3, const char *key, struct buf *out)
 {
     buf_printf(out, "s3://%s/%s", s3->bucket, key);

@@ -64,6 +64,11 @@ typedef void s3_done_fn(void *arg, const struct err *err); /* err NULL: it worke
 struct s3 *s3_new(struct loop *loop, const struct s3_config *config, struct err *err);
 void s3_free(struct s3 *s3); /* nothing may be under way; NULL is fine */
 
+/* fn is shown every answer from now on, of whatever status, before the call that it answers goes
+ * on: for those who ask what a store is like (`egress doctor`). */
+struct s3_answer; /* aws/s3_error.h */
+void s3_watch(struct s3 *s3, void (*fn)(void *arg, const struct s3_answer *answer), void *arg);
+
 /* Appends "s3://bucket/key". */
 void s3_locate(const struct s3 *s3, const char *key, struct buf *out);
 

@@ -299,6 +299,10 @@ static void on_done(void *arg, const struct http_response *rsp, const struct err
     if (call->created)
         call->created->lost += http_unanswered(call->http);
     call->http = NULL;
+    if (rsp && call->s3->watch) {
+        struct s3_answer answer = answer_of(call, rsp);
+        call->s3->watch(call->s3->watch_arg, &answer);
+    }
     if (!call->cancelled &&
         ((call->outdated && call->renewals++ < RENEWALS_MAX) || (refused && learn(call, rsp)))) {
         begin(call);

@@ -28,7 +28,9 @@ struct s3 {
     char *sse, *sse_kms_key_id, *storage_class; /* or NULL */
     bool sign_payload;
     bool checksum;
-    struct credentials *credentials; /* borrowed: outlives us */
+    struct credentials *credentials;                          /* borrowed: outlives us */
+    void (*watch)(void *arg, const struct s3_answer *answer); /* see s3_watch(), or NULL */
+    void *watch_arg;
 };
 
 enum { S3_CALL_HEADERS_MAX = 24 };

@@ -84,7 +84,7 @@ static const struct {
 /* An <Error> document. */
 struct doc {
     bool is_error;
-    char code[64];
+    char code[S3_ERROR_CODE_SIZE];
     char message[192];
     char region[80]; /* longer than any: of a longer one it is no beginning that is gone by */
     char endpoint[128];
@@ -126,6 +126,12 @@ static struct doc read_doc(const char *body, size_t len)
 bool s3_error_is(const char *body, size_t len)
 {
     return read_doc(body, len).is_error;
+}
+
+void s3_error_code(const char *body, size_t len, char out[S3_ERROR_CODE_SIZE])
+{
+    struct doc doc = read_doc(body, len);
+    snprintf(out, S3_ERROR_CODE_SIZE, "%s", doc.is_error ? doc.code : "");
 }
 
 static enum kind kind_of(const struct doc *doc, const struct s3_answer *answer)

@@ -50,6 +50,10 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
 /* Whether a body (of a 200, too) is an <Error> document. */
 bool s3_error_is(const char *body, size_t len);
 
+/* The <Code> of an <Error> document: "AccessDenied"; "" when it is none. */
+enum { S3_ERROR_CODE_SIZE = 64 };
+void s3_error_code(const char *body, size_t len, char out[S3_ERROR_CODE_SIZE]);
+
 /* ERR_DESTINATION: an answer that no S3 service would give. */
 void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
 

@@ -29,6 +29,10 @@ static const enum setting verify_settings[] = {SET_TO, SET_JSON, SET_QUICK, SET_
 static const enum setting sweep_settings[] = {SET_TO,      SET_KEY,  SET_OLDER_THAN,
                                               SET_DRY_RUN, SET_JSON, STORE_ACCESS};
 
+static const enum setting doctor_settings[] = {
+    SET_TO,  SET_THOROUGH,    SET_JSON,          SET_CHECKSUM, SET_TOKEN_FILE, SET_UNSIGNED_PAYLOAD,
+    SET_SSE, SET_SSE_KMS_KEY, SET_STORAGE_CLASS, STORE_ACCESS};
+
 #define ACCEPTS(list) (list), sizeof(list) / sizeof((list)[0])
 
 static const struct command commands[] = {
@@ -51,6 +55,11 @@ static const struct command commands[] = {
      "Finds unfinished multipart uploads under --to whose key --key can make and that were\n"
      "begun longer ago than --older-than, and aborts them. They are left by runs that were\n"
      "killed; until then, a later fetch of the same job goes on with them.\n"},
+    {"doctor", cmd_doctor, ACCEPTS(doctor_settings), "", 0, 0, "check the set-up, piece by piece",
+     "Tries what a transfer needs, and says of each thing how it went and what to do about\n"
+     "it: the token and the Platform; and of --to the credentials, the rights, and what the\n"
+     "store or the directory can do. It writes small probes below .egress/doctor/ there and\n"
+     "removes them again. The exit status is that of what failed; a warning is no failure.\n"},
     {"help", cmd_help, NULL, 0, "[COMMAND]", 0, 1, "describe the program or one command", NULL},
 };
 

@@ -34,7 +34,7 @@ static void print_overview(FILE *out)
           "  egress --version       this program's version and those of its libraries\n"
           "\n"
           "Exit status:\n"
-          "  0    everything is stored; nothing differs\n"
+          "  0    everything is stored; nothing differs; nothing failed\n"
           "  1    something is not stored, and another try may do it\n"
           "  2    the command line or a setting is wrong\n"
           "  3    set-up: the token, the credentials or the destination was refused\n"

@@ -290,6 +290,24 @@ const char *settings_flag(enum setting id)
     return rows[id].flag;
 }
 
+const char *settings_origin(const struct settings *s, enum setting id,
+                            char out[SETTINGS_ORIGIN_SIZE])
+{
+    const char *list = rows[id].environment;
+    char name[WORD_SIZE];
+    if (!s->values[id])
+        return NULL;
+    snprintf(out, SETTINGS_ORIGIN_SIZE, "--%s", rows[id].flag);
+    if (s->given[id])
+        return out;
+    while (next_word(&list, ',', name))
+        if (getenv(name) == s->values[id]) {
+            snprintf(out, SETTINGS_ORIGIN_SIZE, "%s", name);
+            return out;
+        }
+    return "the default";
+}
+
 /* ---- help ---- */
 
 enum { HELP_COLUMN = 26, HELP_TEXT_MIN = 30 };

@@ -49,6 +49,8 @@
       "leave alone what was begun later than so long ago")                                         \
     X(SET_DRY_RUN, "dry-run", FLAG, NULL, NULL, NULL, NULL,                                        \
       "say what would be done, and do it not")                                                     \
+    X(SET_THOROUGH, "thorough", FLAG, NULL, NULL, NULL, NULL,                                      \
+      "also try what takes longer: a multipart upload of 12 MiB")                                  \
     X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
       "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
       "~/.voxel51/api-token.json)")                                                                \
@@ -105,6 +107,12 @@ const char *settings_text(const struct settings *s, enum setting id); /* or NULL
 int64_t settings_number(const struct settings *s, enum setting id);
 bool settings_is(const struct settings *s, enum setting id, const char *value);
 bool settings_on(const struct settings *s, enum setting id); /* FLAG, or CHOICE "on" */
+
+/* Where the value comes from: "--region", "AWS_REGION", "the default"; NULL when there is none.
+ * `out` is returned, or a literal. */
+enum { SETTINGS_ORIGIN_SIZE = 80 };
+const char *settings_origin(const struct settings *s, enum setting id,
+                            char out[SETTINGS_ORIGIN_SIZE]);
 
 /* Prints a paragraph of help for each of these settings, in lines shorter than `width` columns (but
  * not for less than 57). */

@@ -36,6 +36,7 @@ void token_release(struct token *token)
         token_wipe(token->private_key, strlen(token->private_key));
     free(token->private_key);
     free(token->base_url);
+    free(token->file);
     *token = (struct token){0};
 }
 
@@ -187,6 +188,8 @@ static int load_file(const char *path, struct token *token, struct err *err)
     int rc = read_file(path, &text, err);
     if (rc == 0)
         rc = token_parse(buf_str(&text), text.len, what, token, err);
+    if (rc == 0)
+        token->file = xstrdup(path);
     token_wipe(text.data, text.len);
     buf_release(&text);
     free(what);

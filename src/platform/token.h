@@ -20,6 +20,7 @@
 struct token {
     char *private_key; /* owned; the bearer secret: visible ASCII, opaque; wiped on release */
     char *base_url;    /* owned; "https://api.voxel51.com/v1": no slash at its end */
+    char *file; /* owned; what it was read from; NULL: VOXEL51_API_PRIVATE_KEY, or token_parse() */
 };
 
 /* The first of: the file `path` (if not NULL); VOXEL51_API_PRIVATE_KEY with VOXEL51_API_BASE_URL;
