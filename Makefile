@@ -212,8 +212,9 @@ unit-programs: $(UNIT_PROGRAMS)
 e2e: e2e-programs
 	@$(run_e2e) $(E2E_LONG:%=--ignore=%) tests/e2e $(ARGS)
 
-# What takes minutes: faults in every call, and a second S3 server, which is built first.
-E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py
+# What takes minutes: faults in every call, a second S3 server, which is built first, and waiting.
+E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
+            tests/e2e/test_doctor_long.py
 .PHONY: e2e-long
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)

@@ -99,6 +99,10 @@ static void assert_found(const char *profile, const char *id, const char *secret
     assert_string_equal(now->provider, provider);
     assert_string_equal(credentials_provider(c), provider);
     assert_int_equal(now->expires_ms, 0);
+    assert_int_equal(strstr(credentials_where(c), "profile \"") != NULL,
+                     strcmp(provider, "environment") != 0);
+    if (strlen(secret) > 2) /* shorter ones are part of any path */
+        assert_null(strstr(credentials_where(c), secret));
     credentials_free(c);
     loop_free(loop);
 }

@@ -403,6 +403,19 @@ static void test_is_error(void **state)
     assert_false(s3_error_is("<R><Error><Code>x</Code></Error></R>", 36));
 }
 
+static void test_code(void **state)
+{
+    (void)state;
+    static const char error[] = ERROR("AccessDenied");
+    char code[S3_ERROR_CODE_SIZE] = "before";
+    s3_error_code(error, sizeof(error) - 1, code);
+    assert_string_equal(code, "AccessDenied");
+    s3_error_code("<Error><Message>x</Message></Error>", 35, code);
+    assert_string_equal(code, "");
+    s3_error_code("", 0, code);
+    assert_string_equal(code, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_lesson_of_the_clock),
         cmocka_unit_test(test_lesson_of_the_region),
         cmocka_unit_test(test_is_error),
+        cmocka_unit_test(test_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -268,6 +268,25 @@ static void the_table_is_sound(void **state)
             assert_string_not_equal(settings_flag((enum setting)i), settings_flag((enum setting)k));
 }
 
+static void origins(void **state)
+{
+    (void)state;
+    struct parsed p;
+    char out[SETTINGS_ORIGIN_SIZE];
+    PARSE(&p, "--memory", "20M");
+    assert_string_equal(settings_origin(&p.s, SET_MEMORY, out), "--memory");
+    assert_string_equal(settings_origin(&p.s, SET_CHECKSUM, out), "the default");
+    assert_null(settings_origin(&p.s, SET_REGION, out));
+    setenv("AWS_DEFAULT_REGION", "eu-west-1", 1);
+    PARSE(&p, "x");
+    assert_string_equal(settings_origin(&p.s, SET_REGION, out), "AWS_DEFAULT_REGION");
+    setenv("AWS_REGION", "eu-west-1", 1);
+    PARSE(&p, "x");
+    assert_string_equal(settings_origin(&p.s, SET_REGION, out), "AWS_REGION");
+    PARSE(&p, "--region=eu-west-1");
+    assert_string_equal(settings_origin(&p.s, SET_REGION, out), "--region");
+}
+
 static void help_fits_its_width(void **state)
 {
     (void)state;
@@ -311,6 +330,7 @@ int main(void)
         TEST(first_error_wins_and_the_rest_is_read),
         TEST(a_long_value_is_cut_in_the_message),
         TEST(the_table_is_sound),
+        TEST(origins),
         TEST(help_fits_its_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,6 +184,12 @@ static void assert_load(const char *path, const char *key, const char *base)
         fail_msg("%s", err.msg);
     assert_string_equal(token.private_key, key);
     assert_string_equal(token.base_url, base);
+    if (strcmp(key, "env") == 0)
+        assert_null(token.file);
+    else if (path)
+        assert_string_equal(token.file, path);
+    else
+        assert_non_null(token.file);
     token_release(&token);
 }
 
