@@ -53,6 +53,11 @@ struct s3_config {
     const char *sse_kms_key_id; /* NULL: the bucket's default */
     const char *storage_class;  /* NULL: the bucket's default */
     struct credentials *credentials; /* borrowed: outlives the client */
+
+    /* For sink_s3, like the prefix: what the store lacks. */
+    bool no_conditions; /* If-None-Match and If-Match */
+    bool equal_parts;   /* takes parts of one size only, but for the last */
+    uint32_t parts_max; /* of an object; 0: S3_PARTS_MAX */
 };
 
 struct s3;

@@ -110,6 +110,11 @@ fill_error(const struct s3_call *call, const struct http_response *rsp, int retr
 {
     const struct s3 *s3 = call->s3;
     char *what = name_in_messages(call);
+    bool checksums = false, conditional = false;
+    for (size_t i = 0; i < call->n_headers; i++) {
+        checksums |= strncmp(call->headers[i].name, "x-amz-checksum-", 15) == 0;
+        conditional |= strncmp(call->headers[i].name, "if-", 3) == 0;
+    }
     struct s3_context ctx = {
         .operation = call->operation,
         .what = what,
@@ -117,6 +122,8 @@ fill_error(const struct s3_call *call, const struct http_response *rsp, int retr
         .endpoint = s3->place.endpoint,
         .region = s3->region,
         .provider = credentials_provider(s3->credentials),
+        .checksums = checksums,
+        .conditional = conditional,
     };
     struct s3_answer answer = answer_of(call, rsp);
     answer.retry_after_ms = retry_after_ms;

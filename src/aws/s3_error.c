@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "aws/xml.h"
 #include "core/clock.h"
@@ -32,6 +33,7 @@ enum kind {
     KIND_INTEGRITY,   /* the bytes changed on the way */
     KIND_DESTINATION, /* the bucket or the store cannot take it */
     KIND_PROTOCOL,    /* starting over may help */
+    KIND_LACKING,     /* the store knows less than S3: there is a setting */
 };
 
 static const struct {
@@ -88,6 +90,7 @@ struct doc {
     char message[192];
     char region[80]; /* longer than any: of a longer one it is no beginning that is gone by */
     char endpoint[128];
+    char header[64]; /* that it is about */
 };
 
 static void each(void *arg, const char *path, const char *text)
@@ -104,6 +107,7 @@ static void each(void *arg, const char *path, const char *text)
         {"Error/Message", doc->message, sizeof(doc->message)},
         {"Error/Region", doc->region, sizeof(doc->region)},
         {"Error/Endpoint", doc->endpoint, sizeof(doc->endpoint)},
+        {"Error/Header", doc->header, sizeof(doc->header)},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         if (strcmp(path, wanted[i].path) == 0) {
@@ -261,6 +265,49 @@ void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct
     err->http_status = answer->status;
 }
 
+/* ---- what a store lacks ---- */
+
+static bool has_word(const char *text, const char *word)
+{
+    size_t len = strlen(word);
+    for (; *text; text++)
+        if (strncasecmp(text, word, len) == 0)
+            return true;
+    return false;
+}
+
+/* The setting that does without what this store refuses and S3 takes, or NULL. Cloudflare R2
+ * refuses by NotImplemented with the header's name in the message, AWS once did with <Header>,
+ * Backblaze B2 by InvalidArgument; unequal parts are R2's InvalidPart, too many Scaleway's
+ * InvalidArgument. */
+static const char *setting_for(const struct s3_context *ctx, const struct doc *doc, enum kind kind)
+{
+    bool not_implemented = strcmp(doc->code, "NotImplemented") == 0;
+    const struct {
+        const char *word, *setting;
+        bool may_be;
+    } table[] = {
+        {"checksum", "--checksum none", ctx->checksums},
+        {"if-none-match", "--conditional-writes off", ctx->conditional},
+        {"if-match", "--conditional-writes off", ctx->conditional},
+        {"conditional", "--conditional-writes off", ctx->conditional},
+        {"parts must have the same length", "--part-layout uniform", true},
+        {"part number must be", "--max-parts with its limit", true},
+    };
+    if (!doc->is_error || (kind != KIND_OTHER && kind != KIND_PROTOCOL && !not_implemented))
+        return NULL;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (table[i].may_be &&
+            (has_word(doc->message, table[i].word) || has_word(doc->header, table[i].word)))
+            return table[i].setting;
+    if (!not_implemented)
+        return NULL;
+    return ctx->conditional && ctx->checksums ? "--conditional-writes off or --checksum none"
+           : ctx->conditional                 ? "--conditional-writes off"
+           : ctx->checksums                   ? "--checksum none"
+                                              : NULL;
+}
+
 static bool is_html(const struct s3_answer *answer)
 {
     return answer->content_type && strncmp(answer->content_type, "text/html", 9) == 0;
@@ -281,8 +328,11 @@ static void set_other(struct err *err, const struct s3_context *ctx, const struc
     else if (answer->head && (status == 400 || status == 401 || status == 403))
         err_set(err, ERR_AUTH,
                 "%s: HeadObject is refused (%d; a reason is never given to it): check the "
-                "credentials from %s and the region %s, and allow them %s",
-                ctx->what, status, ctx->provider, ctx->region, permission(ctx->operation));
+                "credentials from %s and the region %s, and allow them %s%s",
+                ctx->what, status, ctx->provider, ctx->region, permission(ctx->operation),
+                status == 400 && ctx->checksums
+                    ? "; a store that takes no x-amz-checksum-mode needs --checksum none"
+                    : "");
     else
         s3_error_not_s3(err, ctx, answer);
 }
@@ -294,6 +344,9 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
     const char *why = reason(&doc, answer, text, sizeof(text));
     enum kind kind = kind_of(&doc, answer);
     int status = answer->status;
+    const char *setting = setting_for(ctx, &doc, kind);
+    if (setting)
+        kind = KIND_LACKING;
     switch (kind) {
     case KIND_BUCKET:
         err_set(err, ERR_DESTINATION, "bucket %s does not exist at %s: create it, or correct --to",
@@ -341,6 +394,10 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
                 : kind == KIND_DESTINATION ? ERR_DESTINATION
                                            : ERR_PROTOCOL,
                 "%s: %s: %s", ctx->what, ctx->operation, why);
+        break;
+    case KIND_LACKING:
+        err_set(err, ERR_DESTINATION, "%s: %s: this store needs %s: %s", ctx->what, ctx->operation,
+                setting, why);
         break;
     case KIND_OTHER:
         set_other(err, ctx, &doc, answer, why);

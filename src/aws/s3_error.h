@@ -25,6 +25,8 @@ struct s3_context {
     const char *endpoint;
     const char *region;
     const char *provider; /* of the credentials: "environment" */
+    /* What it carried that not every store takes: x-amz-checksum-*, If-None-Match or If-Match. */
+    bool checksums, conditional;
 };
 
 /* What came. Borrowed. Header values: NULL when not sent. */
@@ -41,10 +43,11 @@ struct s3_answer {
 
 /* Sets err from an answer that is no success. Which code:
  * ERR_NOT_FOUND no such key - ERR_EXISTS a condition failed - ERR_DESTINATION bucket, region,
- * endpoint, quota - ERR_AUTH, ERR_CONFIG (clock) who we are - ERR_HTTP with a status that is worth
- * a retry: the store is busy or broken - ERR_INTEGRITY what arrived is not what we sent -
- * ERR_PROTOCOL with http_status 404: the multipart upload is gone; with 409: another write of the
- * same key is under way - ERR_HTTP otherwise. */
+ * endpoint, quota, what the store lacks (the message names the setting that does without) -
+ * ERR_AUTH, ERR_CONFIG (clock) who we are - ERR_HTTP with a status that is worth a retry: the store
+ * is busy or broken - ERR_INTEGRITY what arrived is not what we sent - ERR_PROTOCOL with
+ * http_status 404: the multipart upload is gone; with 409: another write of the same key is under
+ * way - ERR_HTTP otherwise. */
 void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
 
 /* Whether a body (of a 200, too) is an <Error> document. */

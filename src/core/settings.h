@@ -41,6 +41,12 @@
       "route by which the bytes come; auto: /output, the signed URL to go on after a break")       \
     X(SET_CHECKSUM, "checksum", CHOICE, "KIND", "EGRESS_CHECKSUM", "crc32c", "crc32c|none",        \
       "checksum sent to the store")                                                                \
+    X(SET_PART_LAYOUT, "part-layout", CHOICE, "LAYOUT", "EGRESS_PART_LAYOUT", "auto",              \
+      "auto|uniform", "uniform: all parts but the last of one size, as Cloudflare R2 wants them")  \
+    X(SET_MAX_PARTS, "max-parts", INT, "N", "EGRESS_MAX_PARTS", "10000", "1..10000",               \
+      "parts that the store takes for one object")                                                 \
+    X(SET_CONDITIONAL_WRITES, "conditional-writes", CHOICE, "on|off", "EGRESS_CONDITIONAL_WRITES", \
+      "on", "on|off", "let the store see to it that no object is overwritten; off: look before")   \
     X(SET_RECEIPTS, "receipts", CHOICE, "on|off", "EGRESS_RECEIPTS", "on", "on|off",               \
       "keep a receipt beside the objects (.egress/); off: ask for the object instead")             \
     X(SET_QUICK, "quick", FLAG, NULL, NULL, NULL, NULL,                                            \

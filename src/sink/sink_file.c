@@ -496,7 +496,6 @@ static void sink_free(struct sink *base)
 
 static const struct sink_ops ops = {
     .name = "file",
-    .limits = {.part_min = 1, .part_max = (uint64_t)5 << 30, .parts_max = 10000},
     .stat = start_stat,
     .put = start_put,
     .begin = start_begin,
@@ -575,6 +574,8 @@ struct sink *sink_file_new(struct loop *loop, const char *directory, struct err 
     }
     struct file_sink *sink = xcalloc(1, sizeof(*sink));
     sink->base.ops = &ops;
+    sink->base.limits =
+        (struct sink_limits){.part_min = 1, .part_max = (uint64_t)5 << 30, .parts_max = 10000};
     sink->root = root;
     sink->workers = workers;
     return &sink->base;

@@ -132,14 +132,20 @@ static bool try_bare_etag(struct sink_op *op)
     return true;
 }
 
+/* It is there, as op->info describes it. */
+static void end_stored(struct sink_op *op)
+{
+    if (op->etag_out)
+        memcpy(op->etag_out, op->info.etag, S3_ETAG_SIZE);
+    sink_s3_op_end(op, NULL);
+}
+
 static void look_done(void *arg, const struct err *err)
 {
     struct sink_op *op = arg;
     struct err e = op->refusal;
     if (!err && is_ours(op)) {
-        if (op->etag_out)
-            memcpy(op->etag_out, op->info.etag, S3_ETAG_SIZE);
-        sink_s3_op_end(op, NULL);
+        end_stored(op);
         return;
     }
     if (!err && !op->cancelled && e.code == ERR_EXISTS && try_bare_etag(op))
@@ -194,7 +200,49 @@ struct s3_object sink_s3_described(const struct sink_op *op)
     struct s3_object o = sink_s3_describe(op->object, op->key, op->attempt);
     if (op->bare_etag)
         o.if_match = op->bare_etag;
+    if (!op->sink->conditions) {
+        o.if_none_match = false;
+        o.if_match = NULL;
+    }
     return o;
+}
+
+/* ---- a look before ---- */
+
+static void looked_before(void *arg, const struct err *err)
+{
+    struct sink_op *op = arg;
+    const struct sink_object *o = op->object;
+    bool as_seen = o->condition == SINK_IF_ABSENT
+                       ? err && err->code == ERR_NOT_FOUND
+                       : !err && o->if_match && strcmp(op->info.etag, o->if_match) == 0;
+    struct err refusal = {0};
+    op->call = NULL;
+    if (!err && is_ours(op)) { /* another process went on with this upload */
+        end_stored(op);
+    } else if (as_seen && !op->cancelled) {
+        op->send(op);
+    } else if (err) {
+        sink_s3_op_end(op, err);
+    } else if (op->cancelled) {
+        err_set(&refusal, ERR_CANCELLED, "cancelled");
+        sink_s3_op_end(op, &refusal);
+    } else {
+        struct buf where = BUF_INIT(4096);
+        s3_locate(op->sink->s3, op->key, &where);
+        err_set(&refusal, ERR_EXISTS, "%.180s is taken", buf_str(&where));
+        buf_release(&where);
+        sink_s3_op_end(op, &refusal);
+    }
+}
+
+void sink_s3_store(struct sink_op *op)
+{
+    bool large = op->upload != NULL;
+    if (op->object->condition != SINK_ALWAYS && (large || !op->sink->conditions))
+        op->call = s3_head(op->sink->s3, op->key, &op->info, looked_before, op);
+    else
+        op->send(op);
 }
 
 /* ---- put ---- */
@@ -219,7 +267,7 @@ static struct sink_op *put_start(struct sink *sink, const struct sink_object *ob
     op->etag_out = etag_out;
     op->send = put_send;
     sink_s3_new_attempt(op->attempt);
-    put_send(op);
+    sink_s3_store(op);
     return op;
 }
 
@@ -266,12 +314,32 @@ static void remove_done(void *arg, const struct err *err)
     sink_s3_op_end(arg, err && err->code == ERR_NOT_FOUND ? NULL : err);
 }
 
+static void remove_send(struct sink_op *op)
+{
+    const char *etag = op->sink->conditions && *op->etag ? op->etag : NULL;
+    op->call = s3_delete(op->sink->s3, op->key, etag, remove_done, op);
+}
+
+static void remove_looked(void *arg, const struct err *err)
+{
+    struct sink_op *op = arg;
+    op->call = NULL;
+    if (err || op->cancelled || strcmp(op->info.etag, op->etag) != 0)
+        remove_done(op, err);
+    else
+        remove_send(op);
+}
+
 static struct sink_op *remove_start(struct sink *sink, const char *key, const char *etag,
                                     sink_done_fn *done, void *arg)
 {
     struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
     op->key = sink_s3_key(op->sink, key);
-    op->call = s3_delete(op->sink->s3, op->key, *etag ? etag : NULL, remove_done, op);
+    snprintf(op->etag, sizeof(op->etag), "%s", etag);
+    if (*etag && !op->sink->conditions)
+        op->call = s3_head(op->sink->s3, op->key, &op->info, remove_looked, op);
+    else
+        remove_send(op);
     return op;
 }
 
@@ -314,13 +382,6 @@ static void sink_free(struct sink *sink)
 
 static const struct sink_ops ops = {
     .name = "s3",
-    .limits =
-        {
-            .part_min = S3_PART_MIN,
-            .part_max = S3_PART_MAX,
-            .parts_max = S3_PARTS_MAX,
-            .keeps_identity = true,
-        },
     .stat = stat_start,
     .put = put_start,
     .begin = sink_s3_begin,
@@ -356,6 +417,14 @@ struct sink *sink_s3_new(struct loop *loop, const struct s3_config *config, stru
         return NULL;
     struct sink_s3 *s = xcalloc(1, sizeof(*s));
     s->base.ops = &ops;
+    s->base.limits = (struct sink_limits){
+        .part_min = S3_PART_MIN,
+        .part_max = S3_PART_MAX,
+        .parts_max = config->parts_max ? config->parts_max : S3_PARTS_MAX,
+        .keeps_identity = true,
+        .equal_parts = config->equal_parts,
+    };
+    s->conditions = !config->no_conditions;
     s->loop = loop;
     s->s3 = s3;
     s->prefix = xprintf("%s%s", prefix, len && prefix[len - 1] != '/' ? "/" : "");

@@ -12,6 +12,11 @@
  *     loop_run(loop);
  *     sink->ops->free(sink);
  *
+ * A key is taken only if it is free, and an object replaced only if it is the one that was seen: by
+ * If-None-Match and If-Match. Before the end of a multipart upload, where some stores ignore them
+ * (Ceph), the key is looked at as well; with no_conditions that look is all, before each put too:
+ * of two writers within its round trip, the later one wins.
+ *
  * Cancelling `begin` waits up to five seconds for the store's answer first: an upload that was made
  * and is not known could not be aborted. It then ends well, and the caller aborts the upload.
  */

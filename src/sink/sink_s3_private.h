@@ -13,7 +13,8 @@ struct sink_s3 {
     struct sink base;
     struct loop *loop;
     struct s3 *s3;
-    char *prefix; /* owned; "" or with its '/' at the end */
+    char *prefix;    /* owned; "" or with its '/' at the end */
+    bool conditions; /* the store is told them; else it is looked just before */
 };
 
 struct sink_upload {
@@ -83,6 +84,8 @@ void sink_s3_new_attempt(char out[S3_ATTEMPT_SIZE]);
 struct s3_object sink_s3_describe(const struct sink_object *o, const char *key,
                                   const char *attempt);
 struct s3_object sink_s3_described(const struct sink_op *op);
+/* Begins a put or a complete: op->send(), after a look where the store's word is not enough. */
+void sink_s3_store(struct sink_op *op);
 /* The completion of a put and of a complete: a refusal is looked into. */
 void sink_s3_stored_or_not(void *arg, const struct err *err);
 

@@ -142,7 +142,7 @@ struct sink_op *sink_s3_complete(struct sink_upload *upload, uint32_t n_parts, u
     op->ends_upload = true;
     op->send = complete_send;
     memcpy(op->attempt, upload->attempt, sizeof(op->attempt));
-    complete_send(op);
+    sink_s3_store(op);
     return op;
 }
 

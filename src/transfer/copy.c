@@ -284,7 +284,7 @@ static void on_looked(void *arg, const struct err *err)
     c->object.condition = SINK_IF_ABSENT;
     if (c->stat.exists) {
         bool ours = is_ours(c);
-        bool compares = !c->rq.sink->ops->limits.keeps_identity;
+        bool compares = !c->rq.sink->limits.keeps_identity;
         if (c->rq.force && (ours || unnamed)) {
             c->object.condition = SINK_IF_MATCH;
             c->object.if_match = c->stat.etag;

@@ -86,8 +86,8 @@ static void fill(struct copy *c, struct part *p, uint64_t offset, uint64_t want)
 
 int copy_plan(struct copy *c, struct err *err)
 {
-    if (plan_layout_for(c->size, &c->rq.sink->ops->limits, part_pool_size(c->rq.pool), &c->layout,
-                        err) < 0)
+    if (plan_layout_for(c->size, &c->rq.sink->limits, part_pool_size(c->rq.pool), &c->layout, err) <
+        0)
         return -1;
     uint64_t offset, len;
     CHECK(plan_part(&c->layout, 1, &offset, &len));

@@ -5,9 +5,11 @@
 
 #define MIB (1024 * UINT64_C(1024))
 
-/* S3 has 10,000 part numbers and parts of at least 5 MiB: 8, 16, 32 MiB x 1,000, then 64 MiB reach
- * about 492 GiB. A store with fewer numbers gets the same shape with shorter tiers. */
-static const uint64_t growing_bytes[PLAN_TIERS_MAX] = {8 * MIB, 16 * MIB, 32 * MIB, 64 * MIB};
+/* S3 has 10,000 part numbers and parts of at least 5 MiB. An output of unknown length begins with
+ * parts of 8 MiB, which double with every 1,000 of them until half of the memory is reached: with
+ * 128 MiB of it that is 8, 16, 32 MiB x 1,000, then 64 MiB, about 492 GiB. A store with fewer
+ * numbers gets the same shape with shorter tiers. */
+#define FIRST_BYTES (8 * MIB)
 enum { GROWING_PARTS = 1000 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -65,7 +67,7 @@ static int layout_known(uint64_t size, const struct sink_limits *limits, uint64_
 {
     uint64_t need = max_u64(divide_up(size, limits->parts_max), limits->part_min);
     uint64_t part = multiply_capped(divide_up(need, MIB), MIB);
-    part = min_u64(max_u64(part, growing_bytes[0]), part_max);
+    part = min_u64(max_u64(part, FIRST_BYTES), part_max);
     layout->single = size <= part;
     if (!layout->single && part < need)
         return refuse((int64_t)size, limits, part_max, need, err);
@@ -74,20 +76,27 @@ static int layout_known(uint64_t size, const struct sink_limits *limits, uint64_
     return 0;
 }
 
-static int layout_growing(const struct sink_limits *limits, uint64_t part_max,
-                          struct plan_layout *layout, struct err *err)
+static void layout_growing(const struct sink_limits *limits, uint64_t part_max,
+                           struct plan_layout *layout)
 {
-    if (part_max < limits->part_min)
-        return refuse(-1, limits, part_max, limits->part_min, err);
     uint32_t left = limits->parts_max;
-    uint32_t step = (uint32_t)min_u64(left / 10, GROWING_PARTS);
-    for (int i = 0; i < PLAN_TIERS_MAX; i++) {
-        uint32_t parts = i == PLAN_TIERS_MAX - 1 ? left : step;
-        uint64_t bytes = min_u64(max_u64(growing_bytes[i], limits->part_min), part_max);
-        layout->tiers[i] = (struct plan_tier){bytes, parts};
+    uint32_t step = (uint32_t)min_u64(left / PLAN_TIERS_MAX, GROWING_PARTS);
+    for (int i = 0; left > 0; i++) {
+        uint64_t bytes = step ? max_u64(FIRST_BYTES << i, limits->part_min) : part_max;
+        bool largest = bytes >= part_max || i == PLAN_TIERS_MAX - 1;
+        uint32_t parts = largest ? left : step;
+        layout->tiers[i] = (struct plan_tier){min_u64(bytes, part_max), parts};
         left -= parts;
     }
-    return 0;
+}
+
+/* A quarter of the memory: half of it would reach twice as far, but let one output at a time move
+ * through two buffers only. */
+static void layout_equal(const struct sink_limits *limits, uint64_t part_max, uint64_t memory,
+                         struct plan_layout *layout)
+{
+    uint64_t bytes = max_u64(max_u64(memory / 4, FIRST_BYTES), limits->part_min);
+    layout->tiers[0] = (struct plan_tier){min_u64(bytes, part_max), limits->parts_max};
 }
 
 int plan_layout_for(int64_t size, const struct sink_limits *limits, uint64_t memory,
@@ -96,11 +105,18 @@ int plan_layout_for(int64_t size, const struct sink_limits *limits, uint64_t mem
     CHECK(limits->parts_max > 0 && limits->part_max >= limits->part_min);
     struct plan_layout got = {.size = size < 0 ? -1 : size};
     uint64_t part_max = min_u64(limits->part_max, memory / 2);
-    int rc = size < 0 ? layout_growing(limits, part_max, &got, err)
-                      : layout_known((uint64_t)size, limits, part_max, &got, err);
-    if (rc == 0)
-        *layout = got;
-    return rc;
+    if (size >= 0) {
+        if (layout_known((uint64_t)size, limits, part_max, &got, err) < 0)
+            return -1;
+    } else if (part_max < limits->part_min) {
+        return refuse(-1, limits, part_max, limits->part_min, err);
+    } else if (limits->equal_parts) {
+        layout_equal(limits, part_max, memory, &got);
+    } else {
+        layout_growing(limits, part_max, &got);
+    }
+    *layout = got;
+    return 0;
 }
 
 bool plan_part(const struct plan_layout *layout, uint32_t number, uint64_t *offset, uint64_t *len)
@@ -157,16 +173,32 @@ uint64_t plan_part_max(const struct plan_layout *layout)
     return max;
 }
 
+bool plan_layout_suits(const struct plan_layout *layout, const struct sink_limits *limits)
+{
+    uint64_t parts = 0;
+    for (int i = 0; i < PLAN_TIERS_MAX && layout->tiers[i].parts; i++) {
+        if (limits->equal_parts && layout->tiers[i].part_bytes != layout->tiers[0].part_bytes)
+            return false;
+        parts += layout->tiers[i].parts;
+    }
+    return parts <= limits->parts_max;
+}
+
 int plan_outgrown(const struct plan_layout *layout, struct err *err)
 {
-    char max_text[TEXT_SIZE_MAX];
+    char max_text[TEXT_SIZE_MAX], part_text[TEXT_SIZE_MAX];
+    uint64_t part_max = plan_part_max(layout);
+    uint32_t parts = 0;
+    for (int i = 0; i < PLAN_TIERS_MAX; i++)
+        parts += layout->tiers[i].parts;
     text_format_size(plan_size_max(layout), max_text);
-    uint64_t largest = growing_bytes[PLAN_TIERS_MAX - 1];
-    if (plan_part_max(layout) < largest)
+    text_format_size(part_max, part_text);
+    if (part_max < FIRST_BYTES << (PLAN_TIERS_MAX - 1))
         return err_set(err, ERR_TOO_LARGE,
-                       "an output of unknown length is longer than %s, the most that this --memory "
-                       "allows; --memory %lluMiB allows the most there is",
-                       max_text, (unsigned long long)divide_up(2 * largest, MIB));
+                       "an output of unknown length is longer than %s, the most that %u parts of "
+                       "at most %s hold; a larger --memory, such as %lluMiB, takes more",
+                       max_text, parts, part_text,
+                       (unsigned long long)divide_up(8 * part_max, MIB));
     return err_set(err, ERR_TOO_LARGE,
                    "an output of unknown length is longer than %s, the most that is supported "
                    "without its length",

@@ -4,10 +4,11 @@
  *
  * A layout is a few tiers of equal parts: one tier when the length is known; growing ones when it
  * is not, so that small outputs need little memory and long ones do not run out of part numbers.
- * Pure, plain values. Any thread.
+ * Where the store wants equal parts (Cloudflare R2 checks that at the end of an upload), there is
+ * always one tier. Pure, plain values. Any thread.
  *
  *     struct plan_layout layout;
- *     if (plan_layout_for(size, &sink->ops->limits, memory, &layout, &err) < 0) ...
+ *     if (plan_layout_for(size, &sink->limits, memory, &layout, &err) < 0) ...
  *     for (uint32_t n = 1; plan_part(&layout, n, &offset, &len); n++)
  *         put(n, offset, len);
  */
@@ -21,7 +22,7 @@
 #include "transfer/sink.h"
 
 enum {
-    PLAN_TIERS_MAX = 4,
+    PLAN_TIERS_MAX = 10,
     PLAN_PARTS_MAX = 10000, /* S3's; no store has more */
 };
 
@@ -33,10 +34,11 @@ struct plan_tier {
 struct plan_layout {
     int64_t size;                           /* of the object, or -1 when it is not known */
     bool single;                            /* size is known and within one part: put whole */
-    struct plan_tier tiers[PLAN_TIERS_MAX]; /* in order; some may have no parts */
+    struct plan_tier tiers[PLAN_TIERS_MAX]; /* in order; those not needed have no parts */
 };
 
-/* size: of the object, or -1. memory: bytes for data on its way; a part is at most half of it.
+/* size: of the object, or -1. memory: bytes for data on its way; a part is at most half of it, or,
+ * where all must be equal and the length is not known, a quarter (but 8 MiB if half of it allows).
  * -1 (ERR_TOO_LARGE): names the size, the limit, and the --memory needed if that helps. */
 int plan_layout_for(int64_t size, const struct sink_limits *limits, uint64_t memory,
                     struct plan_layout *layout, struct err *err) MUST_CHECK;
@@ -53,6 +55,10 @@ uint64_t plan_size_max(const struct plan_layout *layout);
 
 /* Largest part of the layout: the buffer a transfer needs at least one of. */
 uint64_t plan_part_max(const struct plan_layout *layout);
+
+/* Whether an upload that was begun with this layout, under other settings perhaps, can be ended
+ * within these limits. */
+bool plan_layout_suits(const struct plan_layout *layout, const struct sink_limits *limits);
 
 /* For an output of unknown length that went on after the layout's last part: sets ERR_TOO_LARGE
  * with the limit and what would raise it. Returns -1. */

@@ -59,6 +59,7 @@ struct sink_stat {
     char source[32], job[129];
 };
 
+/* What holds for one destination. */
 struct sink_limits {
     uint64_t part_min; /* every part but the last */
     uint64_t part_max;
@@ -66,6 +67,7 @@ struct sink_limits {
     /* Whether objects always carry an identity. Where one may be missing, put and complete that
      * find the key taken compare the bytes and succeed when they are the same. */
     bool keeps_identity;
+    bool equal_parts; /* all but the last must be of one size, and the last no larger */
 };
 
 /* A part that the store has already. crc32c: NULL when it keeps none. */
@@ -82,7 +84,6 @@ struct sink_upload_name {
 
 struct sink_ops {
     const char *name; /* "s3", "file" */
-    struct sink_limits limits;
 
     /* *out is filled at completion; a missing key is no error (exists == false). */
     struct sink_op *(*stat)(struct sink *sink, const char *key, struct sink_stat *out,
@@ -148,6 +149,7 @@ struct sink_ops {
 
 struct sink { /* first member of every implementation's own struct */
     const struct sink_ops *ops;
+    struct sink_limits limits;
 };
 
 #endif

@@ -276,13 +276,19 @@ static int check_key_is_free(const struct transfer *t, struct err *err)
                    key, job);
 }
 
-/* Whether what an earlier run has left is an upload of the present output that this process has
- * the memory for. */
+/* Whether what an earlier run has left is an upload of the present output that this process can go
+ * on with: it has the memory for it, and the settings still allow its layout. */
 static bool can_resume(const struct transfer *t)
 {
     const struct receipt_upload *u = t->resume;
     if (!u || t->index != t->receipt.n_outputs || strcmp(u->key, buf_str(&t->key)) != 0)
         return false;
+    if (!plan_layout_suits(&u->layout, &t->engine->config.sink->limits)) {
+        log_warn("job %s: begun anew: what an earlier run has stored is not cut as --part-layout "
+                 "and --max-parts now want it (egress sweep removes it)",
+                 t->id);
+        return false;
+    }
     if (plan_part_max(&u->layout) <= t->engine->config.memory / 2)
         return true;
     log_warn("job %s: begun anew: to go on with what an earlier run has stored it needs --memory "

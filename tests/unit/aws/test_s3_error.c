@@ -416,6 +416,61 @@ static void test_code(void **state)
     assert_string_equal(code, "");
 }
 
+/* What a store lacks: the setting that does without is named, if it is not in force already. */
+static void test_settings_that_help(void **state)
+{
+    (void)state;
+#define REFUSED(code, message)                                                                     \
+    XML "<Error><Code>" code "</Code><Message>" message "</Message></Error>"
+    static const struct {
+        int status;
+        const char *body;
+        bool checksums, conditional;
+        enum err_code code;
+        const char *says; /* NULL: names no setting */
+    } cases[] = {
+        {501, REFUSED("NotImplemented", "Header 'x-amz-checksum-algorithm' not implemented"), true,
+         true, ERR_DESTINATION, "needs --checksum none: NotImplemented"},
+        {400, REFUSED("InvalidArgument", "Unsupported header 'X-Amz-Checksum-Crc32c'"), true, false,
+         ERR_DESTINATION, "needs --checksum none: InvalidArgument"},
+        {400, REFUSED("InvalidArgument", "Unsupported header 'x-amz-checksum-crc32c'"), false,
+         false, ERR_HTTP, NULL},
+        {400, REFUSED("BadDigest", "The CRC32C checksum did not match"), true, true, ERR_INTEGRITY,
+         NULL},
+        {501,
+         XML "<Error><Code>NotImplemented</Code><Message>no</Message><Header>If-None-Match"
+             "</Header></Error>",
+         true, true, ERR_DESTINATION, "needs --conditional-writes off: NotImplemented: no"},
+        {501, REFUSED("NotImplemented", ""), true, true, ERR_DESTINATION,
+         "needs --conditional-writes off or --checksum none"},
+        {501, REFUSED("NotImplemented", ""), false, true, ERR_DESTINATION,
+         "needs --conditional-writes off: "},
+        {501, REFUSED("NotImplemented", ""), true, false, ERR_DESTINATION,
+         "needs --checksum none: "},
+        {501, REFUSED("NotImplemented", ""), false, false, ERR_DESTINATION, NULL},
+        {412, REFUSED("PreconditionFailed", "If-None-Match"), true, true, ERR_EXISTS, NULL},
+        {400, REFUSED("InvalidPart", "All non-trailing parts must have the same length."), true,
+         true, ERR_DESTINATION, "needs --part-layout uniform: InvalidPart"},
+        {400, REFUSED("InvalidPart", "One or more of the parts could not be found"), true, true,
+         ERR_PROTOCOL, NULL},
+        {400, REFUSED("InvalidArgument", "Part number must be an integer between 1 and 1000"), true,
+         false, ERR_DESTINATION, "needs --max-parts"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct s3_context ctx = {
+            "PutObject",        "s3://b/k",          "b", "https://e", "r", "environment",
+            cases[i].checksums, cases[i].conditional};
+        struct s3_answer answer = {
+            .status = cases[i].status, .body = cases[i].body, .body_len = strlen(cases[i].body)};
+        struct err err = {0};
+        s3_error_set(&err, &ctx, &answer);
+        assert_int_equal(err.code, cases[i].code);
+        if (!strstr(err.msg, cases[i].says ? cases[i].says : "") ||
+            (!cases[i].says && strstr(err.msg, " --")))
+            fail_msg("%zu: %s", i, err.msg);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_lesson_of_the_region),
         cmocka_unit_test(test_is_error),
         cmocka_unit_test(test_code),
+        cmocka_unit_test(test_settings_that_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

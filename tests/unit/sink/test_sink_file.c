@@ -9,7 +9,7 @@
 static void test_limits(void **state)
 {
     struct rig *rig = *state;
-    const struct sink_limits *limits = &rig->sink->ops->limits;
+    const struct sink_limits *limits = &rig->sink->limits;
     assert_string_equal(rig->sink->ops->name, "file");
     assert_int_equal(limits->part_min, 1);
     assert_true(limits->part_max == (uint64_t)5 << 30);

@@ -31,6 +31,9 @@ static const struct scripted_answer no_upload = {"404 Not Found\r\n", ERROR("NoS
 static const struct scripted_answer aborted = {"204 No Content\r\nContent-Length: 0\r\n", ""};
 static const struct scripted_answer lost = {NULL, NULL};
 
+static const struct scripted_answer old = {"200 OK\r\nContent-Length: 9\r\nETag: \"old\"\r\n", ""};
+static const struct scripted_answer other = {"200 OK\r\nContent-Length: 9\r\nETag: \"x\"\r\n", ""};
+
 static const struct sink_object object = {
     .key = "j/out.json",
     .content_type = "application/json",
@@ -184,10 +187,6 @@ static void test_put_on_what_is_taken(void **state)
 static void test_replacing(void **state)
 {
     (void)state;
-    static const struct scripted_answer old = {"200 OK\r\nContent-Length: 9\r\nETag: \"old\"\r\n",
-                                               ""};
-    static const struct scripted_answer other = {"200 OK\r\nContent-Length: 9\r\nETag: \"x\"\r\n",
-                                                 ""};
     const struct scripted_answer answers[] = {
         taken, old, part_kept, /* Ceph: the same etag, without quotes */
         taken, old, taken,     old, taken, other, taken, missing,
@@ -233,13 +232,14 @@ static void test_parts_in_any_order(void **state)
         {"200 OK\r\nETag: \"p3\"\r\n", ""},
         {"200 OK\r\nETag: \"p1\"\r\n", ""},
         {"200 OK\r\nETag: \"p2\"\r\n", ""},
+        missing,
         {"200 OK\r\n",
          "<CompleteMultipartUploadResult><ETag>w</ETag></CompleteMultipartUploadResult>"},
     };
     static const uint32_t order[] = {3, 1, 2};
     struct s3_bench b = {.config = {.prefix = "p"}};
     char etag[128] = "";
-    s3_bench_open(&b, answers, 5);
+    s3_bench_open(&b, answers, 6);
     struct sink_upload *upload = begin(&b);
     for (size_t i = 0; i < 3; i++) {
         b.sink->ops->put_part(upload, order[i], 5 * (order[i] - 1), "hello", 5, order[i],
@@ -250,9 +250,11 @@ static void test_parts_in_any_order(void **state)
     s3_bench_ok(&b);
     assert_string_equal(etag, "w");
     b.sink->ops->upload_free(upload);
-    s3_bench_stop(&b, 5);
+    s3_bench_stop(&b, 6);
     s3_bench_sent(&b, 0, "POST /buck/p/j/out.json?uploads= HTTP/1.1\r\n");
-    s3_bench_sent(&b, 4,
+    s3_bench_sent(&b, 4, "HEAD /buck/p/j/out.json HTTP/1.1\r\n");
+    s3_bench_sent(&b, 5, "if-none-match: *\r\n");
+    s3_bench_sent(&b, 5,
                   "<Part><PartNumber>1</PartNumber><ETag>&quot;p1&quot;</ETag>"
                   "<ChecksumCRC32C>AAAAAQ==</ChecksumCRC32C></Part>"
                   "<Part><PartNumber>2</PartNumber><ETag>&quot;p2&quot;</ETag>"
@@ -265,16 +267,16 @@ static void test_parts_in_any_order(void **state)
 static void complete_with(const struct scripted_answer *second, const struct scripted_answer *head,
                           enum err_code code, const char *says)
 {
-    const struct scripted_answer answers[] = {begun, part_kept, lost, *second, *head};
+    const struct scripted_answer answers[] = {begun, part_kept, missing, lost, *second, *head};
     struct s3_bench b = {0};
-    s3_bench_open(&b, answers, 5);
+    s3_bench_open(&b, answers, 6);
     struct sink_upload *upload = begin(&b);
     b.sink->ops->put_part(upload, 1, 0, "hello", 5, 0, s3_bench_done, &b);
     s3_bench_ok(&b);
     b.sink->ops->complete(upload, 1, 5, 0, NULL, s3_bench_done, &b);
     s3_bench_fails(&b, code, says);
     b.sink->ops->upload_free(upload);
-    s3_bench_close(&b, 5);
+    s3_bench_close(&b, 6);
 }
 
 static void test_complete_whose_answer_was_lost(void **state)
@@ -283,15 +285,117 @@ static void test_complete_whose_answer_was_lost(void **state)
     static const struct scripted_answer mine = {
         "200 OK\r\nContent-Length: 5\r\nETag: \"w\"\r\nx-amz-meta-egress-job: job-1\r\n" ATTEMPT,
         ""};
-    static const struct scripted_answer other = {
+    static const struct scripted_answer theirs = {
         "200 OK\r\nContent-Length: 5\r\nETag: \"w\"\r\nx-amz-meta-egress-job: job-2\r\n", ""};
     complete_with(&no_upload, &mine, ERR_NONE, "");
     complete_with(&taken, &mine, ERR_NONE, "");
-    complete_with(&no_upload, &other, ERR_SPENT, "upload is gone");
+    complete_with(&no_upload, &theirs, ERR_SPENT, "upload is gone");
     complete_with(&no_upload, &missing, ERR_SPENT, "upload is gone");
     complete_with(&conflict, &missing, ERR_SPENT, "another write");
     complete_with(&conflict, &mine, ERR_NONE, "");
-    complete_with(&taken, &other, ERR_EXISTS, "is taken");
+    complete_with(&taken, &theirs, ERR_EXISTS, "is taken");
+}
+
+/* Some stores ignore conditions there: nothing is sent where the look shows another object. */
+static void complete_after(const struct sink_object *o, const struct scripted_answer *head,
+                           enum err_code code, const char *says)
+{
+    const struct scripted_answer answers[] = {begun, part_kept, *head};
+    struct s3_bench b = {0};
+    struct sink_upload *upload = NULL;
+    s3_bench_open(&b, answers, 3);
+    b.sink->ops->begin(b.sink, o, &upload, s3_bench_done, &b);
+    s3_bench_ok(&b);
+    b.sink->ops->put_part(upload, 1, 0, "hello", 5, 0, s3_bench_done, &b);
+    s3_bench_ok(&b);
+    b.sink->ops->complete(upload, 1, 5, 0, NULL, s3_bench_done, &b);
+    s3_bench_fails(&b, code, says);
+    b.sink->ops->upload_free(upload);
+    s3_bench_close(&b, 3);
+}
+
+static void test_look_before_complete(void **state)
+{
+    (void)state;
+    static const struct scripted_answer mine = {
+        "200 OK\r\nContent-Length: 5\r\nETag: \"w\"\r\nx-amz-meta-egress-job: job-1\r\n" ATTEMPT,
+        ""};
+    static const struct scripted_answer denied = {"403 Forbidden\r\n", ""};
+    struct sink_object replacing = object;
+    replacing.condition = SINK_IF_MATCH;
+    replacing.if_match = "\"old\"";
+    complete_after(&object, &other, ERR_EXISTS, "s3://buck/j/out.json is taken");
+    complete_after(&object, &mine, ERR_NONE, ""); /* another process went on with it */
+    complete_after(&object, &denied, ERR_AUTH, "environment");
+    complete_after(&replacing, &other, ERR_EXISTS, "s3://buck/j/out.json is taken");
+    complete_after(&replacing, &missing, ERR_NOT_FOUND, "does not exist");
+}
+
+/* ---- stores that know no conditions ---- */
+
+static void test_no_conditions(void **state)
+{
+    (void)state;
+    const struct scripted_answer answers[] = {
+        missing,   part_kept, /* put if absent */
+        other,                /* it is there */
+        old,       part_kept, /* replaced */
+        other,                /* another by now */
+        missing,              /* gone by now */
+        old,                  /* no etag to compare with */
+        part_kept,            /* a receipt: no look */
+        old,       aborted,   /* a record taken back */
+        other,                /* another's record */
+        missing,
+    };
+    struct s3_bench b = {.config = {.no_conditions = true}};
+    struct sink_object o = object;
+    size_t n = sizeof(answers) / sizeof(answers[0]);
+    s3_bench_open(&b, answers, n);
+    start_put(&b, &o, NULL);
+    s3_bench_ok(&b);
+    start_put(&b, &o, NULL);
+    s3_bench_fails(&b, ERR_EXISTS, "s3://buck/j/out.json is taken");
+    o.condition = SINK_IF_MATCH;
+    o.if_match = "\"old\"";
+    start_put(&b, &o, NULL);
+    s3_bench_ok(&b);
+    start_put(&b, &o, NULL);
+    s3_bench_fails(&b, ERR_EXISTS, "s3://buck/j/out.json is taken");
+    start_put(&b, &o, NULL);
+    s3_bench_fails(&b, ERR_NOT_FOUND, "does not exist");
+    o.if_match = NULL;
+    start_put(&b, &o, NULL);
+    s3_bench_fails(&b, ERR_EXISTS, "s3://buck/j/out.json is taken");
+    o.condition = SINK_ALWAYS;
+    start_put(&b, &o, NULL);
+    s3_bench_ok(&b);
+    for (int i = 0; i < 3; i++) {
+        b.sink->ops->remove(b.sink, "r", "\"old\"", s3_bench_done, &b);
+        s3_bench_ok(&b);
+    }
+    s3_bench_stop(&b, n);
+    for (size_t i = 0; i < n; i++) {
+        s3_bench_not_sent(&b, i, "if-none-match");
+        s3_bench_not_sent(&b, i, "if-match");
+    }
+    s3_bench_sent(&b, 4, "PUT /buck/j/out.json");
+    s3_bench_sent(&b, 10, "DELETE /buck/r HTTP/1.1\r\n");
+    s3_bench_free(&b);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct s3_bench b = {0}, few = {.config = {.parts_max = 3, .equal_parts = true}};
+    s3_bench_open(&b, NULL, 0);
+    assert_int_equal(b.sink->limits.parts_max, 10000);
+    assert_false(b.sink->limits.equal_parts);
+    s3_bench_close(&b, 0);
+    s3_bench_open(&few, NULL, 0);
+    assert_int_equal(few.sink->limits.parts_max, 3);
+    assert_true(few.sink->limits.equal_parts && few.sink->limits.keeps_identity);
+    s3_bench_close(&few, 0);
 }
 
 static void abort_with(const struct scripted_answer *answers, size_t n, enum err_code code)
@@ -374,6 +478,9 @@ int main(void)
         cmocka_unit_test(test_replacing),
         cmocka_unit_test(test_parts_in_any_order),
         cmocka_unit_test(test_complete_whose_answer_was_lost),
+        cmocka_unit_test(test_look_before_complete),
+        cmocka_unit_test(test_no_conditions),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_abort_with_parts_in_flight),
         cmocka_unit_test(test_cancelled_begin),

@@ -348,8 +348,6 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
     s->seed = seed;
     s->ops = (struct sink_ops){
         .name = "fake",
-        .limits = {config->part_min, UINT64_C(5) << 30,
-                   config->parts_max ? config->parts_max : 10000, config->keeps_identity},
         .stat = op_stat,
         .put = op_put,
         .begin = op_begin,
@@ -363,6 +361,12 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
         .locate = locate,
     };
     s->base.ops = &s->ops;
+    s->base.limits = (struct sink_limits){
+        .part_min = config->part_min,
+        .part_max = UINT64_C(5) << 30,
+        .parts_max = config->parts_max ? config->parts_max : 10000,
+        .keeps_identity = config->keeps_identity,
+    };
     return s;
 }
 

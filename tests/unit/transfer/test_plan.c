@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "core/buf.h"
 #include "transfer/plan.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -18,7 +19,8 @@ static const struct sink_limits s3 = {5 * MIB, 5 * GIB, 10000, true};
 static const struct sink_limits few_parts = {5 * MIB, 5 * GIB, 1000, true};
 static const struct sink_limits directory = {1, UINT64_C(1) << 40, UINT32_MAX, false};
 static const struct sink_limits odd = {9 * MIB + 1, 9 * MIB + 1, 7, true};
-static const struct sink_limits *const all_limits[] = {&s3, &few_parts, &directory, &odd};
+static const struct sink_limits equal = {5 * MIB, 5 * GIB, 10000, true, true};
+static const struct sink_limits *const all_limits[] = {&s3, &few_parts, &directory, &odd, &equal};
 enum { N_LIMITS = sizeof(all_limits) / sizeof(all_limits[0]) };
 
 static struct plan_layout layout_of(int64_t size, const struct sink_limits *limits, uint64_t memory)
@@ -182,6 +184,92 @@ static void unknown_sizes_keep_to_memory_and_limits(void **state)
     assert_true(offset_of(&layout, UINT32_MAX) > 1000 * TIB);
 }
 
+static void refused(int64_t size, const struct sink_limits *limits, uint64_t memory,
+                    const char *says)
+{
+    struct plan_layout layout;
+    struct err err = {0};
+    assert_int_equal(plan_layout_for(size, limits, memory, &layout, &err), -1);
+    assert_int_equal(err.code, ERR_TOO_LARGE);
+    if (!strstr(err.msg, says))
+        fail_msg("\"%s\" does not say \"%s\"", err.msg, says);
+}
+
+/* Part sizes of an output of unknown length: "8x1000 16x1000 ...", in MiB. */
+static void check_tiers(const struct sink_limits *limits, uint64_t memory, const char *expected)
+{
+    struct plan_layout layout = layout_of(-1, limits, memory);
+    struct buf text = BUF_INIT(512);
+    for (int i = 0; i < PLAN_TIERS_MAX && layout.tiers[i].parts; i++)
+        buf_printf(&text, "%s%llux%u", i ? " " : "",
+                   (unsigned long long)(layout.tiers[i].part_bytes / MIB), layout.tiers[i].parts);
+    assert_string_equal(buf_str(&text), expected);
+    buf_release(&text);
+}
+
+static void unknown_sizes_go_as_far_as_memory_allows(void **state)
+{
+    (void)state;
+    struct sink_limits limits = s3;
+    check_tiers(&s3, 16 * MIB, "8x10000");
+    check_tiers(&s3, 64 * MIB, "8x1000 16x1000 32x8000");
+    check_tiers(&s3, GIB, "8x1000 16x1000 32x1000 64x1000 128x1000 256x1000 512x4000");
+    check_tiers(&s3, TIB,
+                "8x1000 16x1000 32x1000 64x1000 128x1000 256x1000 512x1000 1024x1000 2048x1000 "
+                "4096x1000");
+    check_tiers(&few_parts, 64 * MIB, "8x100 16x100 32x800");
+    limits.parts_max = 20;
+    check_tiers(&limits, 64 * MIB, "8x2 16x2 32x16");
+    limits.parts_max = 3;
+    check_tiers(&limits, 64 * MIB, "32x3");
+    limits.parts_max = 1;
+    check_tiers(&limits, 64 * MIB, "32x1");
+}
+
+static void equal_parts_of_unknown_sizes(void **state)
+{
+    (void)state;
+    struct sink_limits limits = equal;
+    check_tiers(&equal, 16 * MIB, "8x10000"); /* half of it */
+    check_tiers(&equal, 24 * MIB, "8x10000");
+    check_tiers(&equal, 64 * MIB, "16x10000");
+    check_tiers(&equal, TIB, "5120x10000");
+    check_run(&(struct plan_layout){-1, false, {{16 * MIB, 10000}}}, &equal, 64 * MIB, 1, 10000);
+    limits.parts_max = 3;
+    check_tiers(&limits, 64 * MIB, "16x3");
+    refused(-1, &equal, 8 * MIB, "--memory 10MiB");
+}
+
+static void few_parts_say_what_they_need(void **state)
+{
+    (void)state;
+    struct sink_limits limits = equal;
+    limits.parts_max = 3;
+    refused(100 * (int64_t)MIB, &limits, 64 * MIB, "3 parts of at most 32.0 MiB");
+    refused(100 * (int64_t)MIB, &limits, 64 * MIB, "--memory 67MiB");
+    check_known(100 * MIB, &limits, 67 * MIB);
+    refused((int64_t)(15 * GIB) + 1, &limits, TIB, "more than the destination takes: 15.0 GiB");
+}
+
+/* An upload begun under other settings goes on only if it can be ended under these. */
+static void layouts_that_suit(void **state)
+{
+    (void)state;
+    struct plan_layout growing = layout_of(-1, &s3, 64 * MIB);
+    struct plan_layout even = layout_of(-1, &equal, 64 * MIB);
+    struct plan_layout known = layout_of((int64_t)GIB, &s3, 64 * MIB); /* 128 parts */
+    struct sink_limits limits = few_parts;
+    assert_true(plan_layout_suits(&growing, &s3));
+    assert_false(plan_layout_suits(&growing, &equal));
+    assert_false(plan_layout_suits(&growing, &few_parts));
+    assert_true(plan_layout_suits(&even, &s3) && plan_layout_suits(&even, &equal));
+    assert_true(plan_layout_suits(&known, &equal) && plan_layout_suits(&known, &few_parts));
+    limits.parts_max = 128;
+    assert_true(plan_layout_suits(&known, &limits));
+    limits.parts_max = 127;
+    assert_false(plan_layout_suits(&known, &limits));
+}
+
 static void parts_of_a_size_that_became_known(void **state)
 {
     (void)state;
@@ -204,17 +292,6 @@ static void parts_of_a_size_that_became_known(void **state)
                 {UINT64_MAX, 0}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_int_equal(plan_part_count(&layout, rows[i].size), rows[i].parts);
-}
-
-static void refused(int64_t size, const struct sink_limits *limits, uint64_t memory,
-                    const char *says)
-{
-    struct plan_layout layout;
-    struct err err = {0};
-    assert_int_equal(plan_layout_for(size, limits, memory, &layout, &err), -1);
-    assert_int_equal(err.code, ERR_TOO_LARGE);
-    if (!strstr(err.msg, says))
-        fail_msg("\"%s\" does not say \"%s\"", err.msg, says);
 }
 
 static void too_large_says_what_it_needs(void **state)
@@ -262,10 +339,17 @@ static void outgrown_says_what_would_help(void **state)
     assert_int_equal(plan_outgrown(&layout, &err), -1);
     assert_int_equal(err.code, ERR_TOO_LARGE);
     assert_non_null(strstr(err.msg, "longer than 273.4 GiB"));
-    assert_non_null(strstr(err.msg, "--memory 128MiB"));
-    layout = layout_of(-1, &s3, 128 * MIB);
+    assert_non_null(strstr(err.msg, "10000 parts of at most 32.0 MiB"));
+    assert_non_null(strstr(err.msg, "--memory, such as 256MiB"));
+    struct plan_layout larger = layout_of(-1, &s3, 256 * MIB);
+    assert_true(plan_size_max(&larger) > 2 * plan_size_max(&layout));
+    layout = layout_of(-1, &equal, 64 * MIB);
     plan_outgrown(&layout, &err);
-    assert_non_null(strstr(err.msg, "longer than 492.2 GiB"));
+    assert_non_null(strstr(err.msg, "longer than 156.2 GiB"));
+    assert_non_null(strstr(err.msg, "--memory, such as 128MiB"));
+    layout = layout_of(-1, &s3, TIB);
+    plan_outgrown(&layout, &err);
+    assert_non_null(strstr(err.msg, "longer than 7.8 TiB"));
     assert_null(strstr(err.msg, "--memory"));
 }
 
@@ -278,6 +362,10 @@ int main(void)
         cmocka_unit_test(known_sizes_have_uniform_parts),
         cmocka_unit_test(unknown_sizes_grow),
         cmocka_unit_test(unknown_sizes_keep_to_memory_and_limits),
+        cmocka_unit_test(unknown_sizes_go_as_far_as_memory_allows),
+        cmocka_unit_test(equal_parts_of_unknown_sizes),
+        cmocka_unit_test(few_parts_say_what_they_need),
+        cmocka_unit_test(layouts_that_suit),
         cmocka_unit_test(parts_of_a_size_that_became_known),
         cmocka_unit_test(too_large_says_what_it_needs),
         cmocka_unit_test(the_memory_asked_for_is_enough),
