@@ -54,6 +54,11 @@ class ScriptedS3:
         self.clock_offset_s = 0
         self.bucket_region = None  # refuses signatures for any other
         self.virtual = False  # the bucket is in the host's name, not in the path
+        # What stores lack.
+        self.takes_checksums = True  # False: as Backblaze B2
+        self.conditions = "kept"  # or "ignored", or "refused": as AWS did until 2024
+        self.equal_parts = False  # True: as Cloudflare R2
+        self.parts_max = 10000
         store = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -142,7 +147,7 @@ class ScriptedS3:
             script = self.scripts[name.replace("Object", "Receipt") if ".egress/" in key else name]
             said = script.popleft() if script else None
             said = said() if callable(said) else said
-            answer = self.check(handler)
+            answer = self.check(handler) or self.lacks(handler, query)
             if answer is None and (said is None or not said.instead):
                 answer = getattr(self, name)(key, query, handler.headers, body)
             if said is not None:
@@ -182,6 +187,20 @@ class ScriptedS3:
             return Answer(301, error("PermanentRedirect", more=more), headers)
         return None
 
+    def lacks(self, handler, query):
+        for name in handler.headers:
+            name = name.lower()
+            if name.startswith("x-amz-checksum-") and not self.takes_checksums:
+                message = f"Unsupported header '{name}' received for this API call."
+                return Answer(400, error("InvalidArgument", message))
+            if name in ("if-match", "if-none-match") and self.conditions == "refused":
+                more = f"<Header>{name}</Header>"
+                return Answer(501, error("NotImplemented", "not implemented", more))
+        if int(query.get("partNumber", 1)) > self.parts_max:
+            message = f"Part number must be an integer between 1 and {self.parts_max}, inclusive"
+            return Answer(400, error("InvalidArgument", message))
+        return None
+
     # ---- what is asked, one by one ---------------------------------------------------------
 
     def kept(self, headers):
@@ -193,6 +212,8 @@ class ScriptedS3:
 
     def store(self, key, body, headers, condition):
         old = self.objects.get(key)
+        if self.conditions == "ignored":
+            condition = {}
         if condition.get("If-None-Match") == "*" and old:
             return Answer(412, error("PreconditionFailed"))
         if condition.get("If-Match") and (not old or condition["If-Match"] != old.etag):
@@ -239,9 +260,14 @@ class ScriptedS3:
             return Answer(404, error("NoSuchUpload"))
         _, kept, parts = self.uploads[query["uploadId"]]
         numbers = [int(n) for n in re.findall(rb"<PartNumber>(\d+)</PartNumber>", body)]
+        sizes = [len(parts[n]) for n in numbers]
+        if self.equal_parts and (len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]):
+            message = "All non-trailing parts must have the same length."
+            return Answer(400, error("InvalidPart", message))
         refused = self.store(key, b"".join(parts[n] for n in numbers), kept, headers)
         if refused:
             return refused
+        self.objects[key].part_sizes = sizes
         del self.uploads[query["uploadId"]]
         return self.completed(self.objects[key].etag)
 

@@ -429,6 +429,107 @@ def test_signed_requests_go_to_no_other_host(small, status):
         other.server_close()
 
 
+# ---- stores that lack something: the setting that does without is named, and does --------------
+
+MANY_PARTS = 40 * MIB
+
+
+@pytest.fixture
+def stream(egress, sim, store):
+    """A job whose length is not told, of parts that grow if they may: --max-parts 20."""
+    case = Case(egress, sim, store, MANY_PARTS)
+    case.sim = sim("--generate", 1, "--size", MANY_PARTS, "--set", "framing=chunked")
+    (case.job,) = case.sim.ids()
+    return case
+
+
+def test_store_that_wants_equal_parts(stream):
+    stream.store.equal_parts = True
+    few = ["--max-parts", "20"]
+    stream.refused(stream.fetch(*few), 3, "--part-layout uniform", "same length")
+    stream.stored(stream.fetch(*few, "--part-layout", "uniform"))
+    assert stream.store.objects["k"].part_sizes == [16 * MIB, 16 * MIB, 8 * MIB]
+
+
+def test_equal_parts_of_known_length(egress, sim, store):
+    case = Case(egress, sim, store, MANY_PARTS)
+    store.equal_parts = True
+    case.stored(case.fetch("--part-layout", "uniform"))
+    assert store.objects["k"].part_sizes == 5 * [8 * MIB]
+
+
+def test_store_that_takes_fewer_parts(egress, sim, store):
+    case = Case(egress, sim, store, MANY_PARTS)
+    store.parts_max = 3
+    case.refused(case.fetch(), 3, "--max-parts", "between 1 and 3")
+    case.stored(case.fetch("--max-parts", "3"))
+    assert store.objects["k"].part_sizes == [14 * MIB, 14 * MIB, 12 * MIB]
+
+
+def conditions_sent(store):
+    sent = [name.lower() for _, _, headers in store.calls for name in headers]
+    return {"if-match", "if-none-match"} & set(sent)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_store_that_refuses_conditions(egress, sim, store, size):
+    case = Case(egress, sim, store, size)
+    store.conditions = "refused"
+    case.refused(case.fetch(), 3, "--conditional-writes off", "NotImplemented")
+    assert "if-none-match" in conditions_sent(store) and "k" not in store.objects
+    store.calls.clear()
+    off = ["--conditional-writes", "off"]
+    case.stored(case.fetch(*off))
+    case.stored(case.fetch(*off, "--force"))
+    case.stored(case.fetch(*off, "--receipts", "off"))
+    assert conditions_sent(store) == set()
+    names = [name for name, key, _ in store.calls if key == "k"]
+    assert names[names.index("CompleteMultipartUpload" if size == LARGE else "PutObject") - 1] == (
+        "HeadObject"
+    )
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("conditions", ["refused", "ignored"])
+def test_without_conditions_what_is_there_stays(egress, sim, store, size, conditions):
+    case = Case(egress, sim, store, size)
+    store.conditions = conditions
+    store.objects["k"] = Object(b"theirs", {})
+    case.refused(case.fetch("--conditional-writes", "off"), 4, "s3://scripted/k exists")
+    assert store.objects["k"].body == b"theirs"
+
+
+@pytest.mark.parametrize("flags", [[], ["--force"]])
+def test_conditions_ignored_at_completion(egress, sim, store, flags):
+    """The key is taken while the parts are sent; the look before the end sees it."""
+    store.conditions = "ignored"
+    case = Case(egress, sim, store, LARGE)
+    if flags:
+        case.stored(case.fetch())
+    case.sim = sim("--generate", 1, "--size", LARGE, "--set", "body_rate=6M")
+    (case.job,) = case.sim.ids()
+    to = ["--to", store.to, "--key", "k", *flags]
+    run = egress.start("fetch", *to, case.job, sim=case.sim, s3=store)
+    deadline = time.monotonic() + 30
+    while not store.uploads:
+        assert run.process.poll() is None and time.monotonic() < deadline, run.result()
+        time.sleep(0.01)
+    store.objects["k"] = Object(b"theirs", {})
+    # With --force another try may do: it will see what is there now.
+    case.refused(run.wait(), 1 if flags else 4)
+    assert store.objects["k"].body == b"theirs"
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("receipts", ["on", "off"])
+def test_store_that_refuses_checksums(egress, sim, store, size, receipts):
+    case = Case(egress, sim, store, size)
+    store.takes_checksums = False
+    flags = ["--receipts", receipts]
+    case.refused(case.fetch(*flags), 3, "--checksum none")
+    case.stored(case.fetch(*flags, "--checksum", "none"))
+
+
 # ---- clocks ------------------------------------------------------------------------------------
 
 
