@@ -9,6 +9,13 @@ import urllib.parse
 import pytest
 from botocore.exceptions import ClientError
 from test_resume import kill_in_mid_upload
+from test_store_settings import (
+    LAYOUTS,
+    try_layout,
+    try_many_writers,
+    try_two_writers,
+    try_without_conditions,
+)
 from versitygw import crc32c
 
 MIB = 1 << 20
@@ -225,6 +232,32 @@ def test_key_taken_while_we_fetch(egress, sim, versitygw, faultproxy, size, flag
     assert r.returncode == (1 if flags else 4), r
     assert body(versitygw, bucket, "k") == b"theirs"
     assert open_uploads(versitygw, bucket) == []
+
+
+# ---- settings: see test_store_settings.py ------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout(egress, sim, versitygw, layout):
+    """It can be asked for each part."""
+    bucket, sizes = try_layout(egress, sim, versitygw, layout)
+    for number, size in enumerate(sizes, 1):
+        head = versitygw.client().head_object(Bucket=bucket, Key="k", PartNumber=number)
+        assert (head["ContentLength"], head["PartsCount"]) == (size, len(sizes))
+
+
+@pytest.mark.parametrize("size", [1000, PART + 1])
+def test_without_conditions(egress, sim, versitygw, faultproxy, size):
+    try_without_conditions(egress, sim, versitygw, faultproxy(versitygw.url), size)
+
+
+@pytest.mark.parametrize("conditions", ["on", "off"])
+def test_two_writers(egress, sim, versitygw, conditions):
+    try_two_writers(egress, sim, versitygw, "--conditional-writes", conditions)
+
+
+def test_many_writers(egress, sim, versitygw):
+    try_many_writers(egress, sim, versitygw)
 
 
 # ---- verify ------------------------------------------------------------------------------------
