@@ -27,9 +27,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
      * UTF-16; twice, of ISO-8859-1): without entities text cannot grow beyond that. */
     CHECK(n <= 2 * size);
 
-    static const struct s3_context ctx = {"PutObject", "s3://bucket/key",
-                                          "bucket",    "https://store.example",
-                                          "us-east-1", "environment"};
+    static const struct s3_context ctx = {
+        "PutObject", "s3://bucket/key", "bucket", "https://store.example",
+        "us-east-1", "environment",     true,     true};
     struct s3_answer answer = {
         .status = size ? 200 + data[0] * 2 : 400,
         .body = (const char *)data,
