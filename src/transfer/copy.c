@@ -494,8 +494,7 @@ static void cancel_all(struct copy *c)
             c->rq.sink->ops->cancel(p->op);
     if (c->op)
         c->rq.sink->ops->cancel(c->op);
-    if (c->recording)
-        receipt_io_cancel(c->recording);
+    /* A record under way is waited for: it can be taken back only once it is known to be there. */
 }
 
 /* Called in ABORT whenever something has ended: asks what is under way to end, waits until nothing
