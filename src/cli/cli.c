@@ -31,8 +31,9 @@ static const enum setting sweep_settings[] = {SET_TO,      SET_KEY,  SET_OLDER_T
                                               SET_DRY_RUN, SET_JSON, STORE_ACCESS};
 
 static const enum setting doctor_settings[] = {
-    SET_TO,  SET_THOROUGH,    SET_JSON,          SET_CHECKSUM, SET_TOKEN_FILE, SET_UNSIGNED_PAYLOAD,
-    SET_SSE, SET_SSE_KMS_KEY, SET_STORAGE_CLASS, STORE_ACCESS};
+    SET_TO,          SET_THOROUGH,           SET_JSON,          SET_CHECKSUM,
+    SET_PART_LAYOUT, SET_CONDITIONAL_WRITES, SET_TOKEN_FILE,    SET_UNSIGNED_PAYLOAD,
+    SET_SSE,         SET_SSE_KMS_KEY,        SET_STORAGE_CLASS, STORE_ACCESS};
 
 #define ACCEPTS(list) (list), sizeof(list) / sizeof((list)[0])
 

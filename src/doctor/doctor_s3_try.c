@@ -41,6 +41,14 @@ static bool without_checksums(struct doctor *d, const struct doctor_s3 *p)
     return p->config.no_checksum;
 }
 
+static bool without_conditions(struct doctor *d, const struct doctor_s3 *p)
+{
+    if (p->config.no_conditions)
+        doctor_skip(d, "leave that out to have it tried",
+                    "switched off by --conditional-writes off");
+    return p->config.no_conditions;
+}
+
 /* ---- one object ---- */
 
 static void on_written(void *arg, const struct err *err)
@@ -149,7 +157,7 @@ static void on_second_put(void *arg, const struct err *err)
     struct doctor_s3 *p = arg;
     p->call = NULL;
     if (!err)
-        doctor_warn(p->d, "let only one writer at a time use these keys",
+        doctor_warn(p->d, "give --conditional-writes off, which looks before each write",
                     "the store ignores If-None-Match: of two writers at the same moment the later "
                     "one replaces the other's object");
     else if (err->code == ERR_EXISTS)
@@ -160,9 +168,9 @@ static void on_second_put(void *arg, const struct err *err)
 
 void doctor_s3_put_if_absent(struct doctor *d, void *part)
 {
-    (void)d;
     struct doctor_s3 *p = part;
-    put(p, PROBE, true, p->crc32c, on_second_put);
+    if (!without_conditions(d, p))
+        put(p, PROBE, true, p->crc32c, on_second_put);
 }
 
 /* ---- multipart ---- */
@@ -275,8 +283,8 @@ static void on_second_upload(void *arg, const struct err *err)
 void doctor_s3_complete_if_absent(struct doctor *d, void *part)
 {
     static const size_t sizes[] = {1};
-    (void)d;
-    upload(part, PROBE, sizes, 1, on_second_upload);
+    if (!without_conditions(d, part))
+        upload(part, PROBE, sizes, 1, on_second_upload);
 }
 
 static void on_unequal(void *arg, const struct err *err)
@@ -285,7 +293,7 @@ static void on_unequal(void *arg, const struct err *err)
     if (!err)
         doctor_ok(p->d, "parts of different sizes are taken");
     else if (is_refusal(p, err) && err->code != ERR_AUTH)
-        doctor_warn(p->d, "use another store for outputs of unknown length over 8 GB",
+        doctor_warn(p->d, "give --part-layout uniform",
                     "parts of 5, 6 and 1 MiB do not make an object: %s", err->msg);
     else
         doctor_fail(p->d, err, NULL);
@@ -294,7 +302,9 @@ static void on_unequal(void *arg, const struct err *err)
 void doctor_s3_part_sizes(struct doctor *d, void *part)
 {
     static const size_t sizes[PROBE_PARTS_MAX] = {5 * MIB, 6 * MIB, MIB};
-    if (settings_on(doctor_settings(d), SET_THOROUGH))
+    if (((struct doctor_s3 *)part)->config.equal_parts)
+        doctor_skip(d, "leave that out to have it tried", "--part-layout uniform makes no such");
+    else if (settings_on(doctor_settings(d), SET_THOROUGH))
         upload(part, PROBE_PARTS, sizes, PROBE_PARTS_MAX, on_unequal);
     else
         doctor_skip(d, "give --thorough to have it tried: it uploads 12 MiB",
