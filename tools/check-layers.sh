@@ -17,13 +17,14 @@ declare -A may=(
     [sink]="transfer/sink.h aws net core"
     [queue]="aws/sqs*.h event core"
     [schedule]="queue transfer core"
-    [ingress]="event queue core"
+    [ingress]="event queue net core"
     [report]="queue core"
     [assemble]="core net event aws transfer platform sink queue schedule"
     [doctor]="assemble core net aws platform sink transfer"
+    [lambda]="assemble core net event transfer queue schedule ingress report"
     [cli]="assemble doctor core net event transfer queue schedule ingress report"
     [main.c]="cli"
-    [bootstrap.c]="assemble core net event transfer ingress"
+    [bootstrap.c]="lambda"
     [sim]="core net"
 )
 

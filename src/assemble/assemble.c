@@ -71,38 +71,28 @@ static int open_s3(struct assembly *a, const struct settings *s, const struct de
     struct s3_config config;
     if (assemble_s3_config(s, d, profile, &config, err) < 0)
         return -1;
-    const struct credentials_config who = {.profile = settings_text(s, SET_PROFILE),
-                                           .region = config.region};
-    a->credentials = credentials_new(a->loop, &who, err);
-    if (!a->credentials)
-        return -1;
     config.credentials = a->credentials;
     a->sink = sink_s3_new(a->loop, &config, err);
     return a->sink ? 0 : -1;
 }
 
 static int open_sink(struct assembly *a, const struct settings *s, const struct destination *d,
-                     struct err *err)
+                     const struct aws_profile *profile, struct err *err)
 {
-    struct aws_profile profile = {0};
-    int rc = -1;
-    if (d->kind == DESTINATION_S3 &&
-        aws_profile_load(settings_text(s, SET_PROFILE), &profile, err) < 0)
-        return -1;
-    if (start_http(s, or_else(settings_text(s, SET_CA_BUNDLE), profile.ca_bundle), err) < 0)
-        goto out;
-    a->loop = loop_new(err);
-    if (!a->loop)
-        goto out;
-    if (d->kind == DESTINATION_S3) {
-        rc = open_s3(a, s, d, &profile, err);
-    } else {
-        a->sink = sink_file_new(a->loop, d->path, err);
-        rc = a->sink ? 0 : -1;
-    }
-out:
-    aws_profile_release(&profile);
-    return rc;
+    if (d->kind == DESTINATION_S3)
+        return open_s3(a, s, d, profile, err);
+    a->sink = sink_file_new(a->loop, d->path, err);
+    return a->sink ? 0 : -1;
+}
+
+static int open_credentials(struct assembly *a, const struct settings *s,
+                            const struct aws_profile *profile, struct err *err)
+{
+    const struct credentials_config who = {
+        .profile = settings_text(s, SET_PROFILE),
+        .region = or_else(settings_text(s, SET_REGION), profile->region)};
+    a->credentials = credentials_new(a->loop, &who, err);
+    return a->credentials ? 0 : -1;
 }
 
 static int open_source(struct assembly *a, const struct settings *s, const struct token *token,
@@ -137,26 +127,46 @@ static void make_engine(struct assembly *a, const struct settings *s)
     a->engine = engine_new(&config);
 }
 
-int assemble(struct assembly *a, const struct settings *s, enum assemble_extent extent,
-             struct err *err)
+/* What is on the network: d is NULL without a sink, token without a source. */
+static int open_all(struct assembly *a, const struct settings *s, unsigned extent,
+                    const struct destination *d, const struct token *token, struct err *err)
 {
-    struct destination d;
+    struct aws_profile profile = {0};
+    bool aws = extent & ASSEMBLE_QUEUE || (d && d->kind == DESTINATION_S3);
+    int rc = -1;
+    if (aws && aws_profile_load(settings_text(s, SET_PROFILE), &profile, err) < 0)
+        return -1;
+    if (start_http(s, or_else(settings_text(s, SET_CA_BUNDLE), profile.ca_bundle), err) < 0)
+        goto out;
+    a->loop = loop_new(err);
+    if (!a->loop || (aws && open_credentials(a, s, &profile, err) < 0) ||
+        (d && open_sink(a, s, d, &profile, err) < 0) ||
+        (token && open_source(a, s, token, err) < 0))
+        goto out;
+    rc = 0;
+out:
+    aws_profile_release(&profile);
+    return rc;
+}
+
+int assemble(struct assembly *a, const struct settings *s, unsigned extent, struct err *err)
+{
+    struct destination d = {0};
     struct token token = {0};
+    bool sink = extent & ASSEMBLE_SINK, source = extent & ASSEMBLE_SOURCE;
+    bool engine = (extent & ASSEMBLE_ENGINE) == ASSEMBLE_ENGINE;
     int rc = -1;
     memset(a, 0, sizeof(*a));
-    if (destination_parse(settings_text(s, SET_TO), &d, err) < 0)
+    if (sink && destination_parse(settings_text(s, SET_TO), &d, err) < 0)
         return -1;
-    if (extent == ASSEMBLE_ENGINE &&
-        (key_template_check(settings_text(s, SET_KEY), err) < 0 ||
-         token_load(settings_text(s, SET_TOKEN_FILE), &token, err) < 0))
+    if (engine && key_template_check(settings_text(s, SET_KEY), err) < 0)
         goto out;
-    if (open_sink(a, s, &d, err) < 0)
+    if (source && token_load(settings_text(s, SET_TOKEN_FILE), &token, err) < 0)
         goto out;
-    if (extent == ASSEMBLE_ENGINE) {
-        if (open_source(a, s, &token, err) < 0)
-            goto out;
+    if (open_all(a, s, extent, sink ? &d : NULL, source ? &token : NULL, err) < 0)
+        goto out;
+    if (engine)
         make_engine(a, s);
-    }
     rc = 0;
 out:
     token_release(&token);

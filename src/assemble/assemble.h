@@ -21,22 +21,26 @@
 /* Sources there are; for what goes by a source's name without asking it. */
 #define SOURCE_VOXEL51 "voxel51"
 
+/* What is put together; any of them. */
 enum assemble_extent {
-    ASSEMBLE_SINK,   /* loop and sink */
-    ASSEMBLE_ENGINE, /* and source and engine */
+    ASSEMBLE_SINK = 1 << 0,
+    ASSEMBLE_SOURCE = 1 << 1,
+    ASSEMBLE_QUEUE = 1 << 2, /* of SET_QUEUE */
+    ASSEMBLE_ENGINE = 1 << 3 | ASSEMBLE_SINK | ASSEMBLE_SOURCE,
 };
 
 struct assembly {
-    struct loop *loop; /* owned, like all here */
+    struct loop *loop; /* owned, like all here; what was not asked for is NULL */
     struct sink *sink;
-    struct source *source; /* NULL with ASSEMBLE_SINK, and so is the engine */
+    struct source *source;
     struct engine *engine;
-    struct credentials *credentials; /* of S3, else NULL */
+    struct queue_sqs *queue;
+    struct credentials *credentials; /* of AWS */
 };
 
 /* Everything that the settings say is checked before anything goes over the network. *a is set on
  * success only. */
-int assemble(struct assembly *a, const struct settings *s, enum assemble_extent extent,
+int assemble(struct assembly *a, const struct settings *s, unsigned extent,
              struct err *err) MUST_CHECK;
 /* Nothing may be under way. A zeroed one is fine. */
 void assembly_release(struct assembly *a);

@@ -40,6 +40,7 @@
     X(ERR_NOT_FOUND, "not_found", false, 4)     /* a key or a route that is not there */           \
     X(ERR_EXISTS, "exists", false, 4)           /* the key is taken (condition failed) */          \
     X(ERR_CONFLICT, "conflict", false, 4)       /* the key holds what is not this job's */         \
+    X(ERR_DEADLINE, "deadline", false, 4)       /* it takes longer than one run may, in any run */ \
     X(ERR_CANCELLED, "cancelled", true, 1)      /* we were told to stop */                         \
     X(ERR_JOB_PENDING, "pending", true, 1)      /* the job has not finished yet */                 \
     X(ERR_JOB_FAILED, "failed", false, 4)       /* the job itself failed */                        \

@@ -57,6 +57,7 @@
       "say what would be done, and do it not")                                                     \
     X(SET_THOROUGH, "thorough", FLAG, NULL, NULL, NULL, NULL,                                      \
       "also try what takes longer: a multipart upload of 12 MiB")                                  \
+    X(SET_QUEUE, "queue", TEXT, "URL", "EGRESS_QUEUE", NULL, NULL, "URL of an SQS queue of jobs")  \
     X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
       "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
       "~/.voxel51/api-token.json)")                                                                \

@@ -15,25 +15,49 @@
 static const char *const state_names[] = {
     [RECEIPT_STORED] = "stored", [RECEIPT_UPLOADING] = "uploading"};
 
-char *receipt_key(const char *source, const char *job)
+static char *key_of(const char *source, const char *job, const char *suffix)
 {
-    return xprintf(KEY_RESERVED "%s/%s.json", source, job);
+    return xprintf(KEY_RESERVED "%s/%s%s", source, job, suffix);
 }
 
-bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 1])
+/* The job of a key that key_of() made. */
+static bool job_of(const char *key, const char *source, const char *suffix,
+                   char job[JOB_ID_MAX + 1])
 {
-    static const char suffix[] = ".json";
-    const size_t suffix_len = sizeof(suffix) - 1;
+    const size_t suffix_len = strlen(suffix);
     size_t len = strlen(key), prefix_len = strlen(KEY_RESERVED) + strlen(source) + 1;
     if (len <= prefix_len + suffix_len || len > prefix_len + JOB_ID_MAX + suffix_len)
         return false;
     size_t job_len = len - prefix_len - suffix_len;
     memcpy(job, key + prefix_len, job_len);
     job[job_len] = '\0';
-    char *expected = receipt_key(source, job);
+    char *expected = key_of(source, job, suffix);
     bool same = strcmp(key, expected) == 0 && job_id_is_valid(job);
     free(expected);
     return same;
+}
+
+#define RECEIPT_SUFFIX ".json"
+#define MARKER_SUFFIX  ".uploading"
+
+char *receipt_key(const char *source, const char *job)
+{
+    return key_of(source, job, RECEIPT_SUFFIX);
+}
+
+bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 1])
+{
+    return job_of(key, source, RECEIPT_SUFFIX, job);
+}
+
+char *receipt_marker_key(const char *source, const char *job)
+{
+    return key_of(source, job, MARKER_SUFFIX);
+}
+
+bool receipt_marker_job(const char *key, const char *source, char job[JOB_ID_MAX + 1])
+{
+    return job_of(key, source, MARKER_SUFFIX, job);
 }
 
 void receipt_upload_release(struct receipt_upload *u)

@@ -93,4 +93,10 @@ char *receipt_key(const char *source, const char *job);
  * key. */
 bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 1]);
 
+/* ".egress/SOURCE/JOB.uploading", an empty object: there from before the first receipt in state
+ * RECEIPT_UPLOADING is written until after the one in state RECEIPT_STORED, so that a listing alone
+ * tells which receipts may not be what they seem. Caller frees. */
+char *receipt_marker_key(const char *source, const char *job);
+bool receipt_marker_job(const char *key, const char *source, char job[JOB_ID_MAX + 1]);
+
 #endif

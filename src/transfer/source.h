@@ -87,6 +87,17 @@ struct source_ops {
     void (*resume)(struct source_stream *stream);
     /* on_end comes soon, with ERR_CANCELLED. */
     void (*cancel)(struct source_stream *stream);
+    /* Calls each() for every job that has come to an end, page after page; a job may come twice
+     * when the list changes meanwhile. Borrowed for the call; the outputs may be missing from it.
+     * since_ms: (Unix time; 0: from the first) jobs completed before may be left out. */
+    void (*list)(struct source *source, int64_t since_ms,
+                 void (*each)(void *arg, const struct source_job *job), source_done_fn *done,
+                 void *arg);
+    void (*list_cancel)(struct source *source);
+    /* Puts a job's expiry off by so many days, counted from now; never to an earlier date than the
+     * job has: then nothing is sent and it worked. *expires_ms: what it is afterwards. */
+    void (*extend)(struct source *source, const char *job_id, int days, int64_t *expires_ms,
+                   source_done_fn *done, void *arg);
     void (*free)(struct source *source); /* nothing may be under way */
 };
 

@@ -46,8 +46,10 @@ void engine_free(struct engine *engine); /* no transfer may be under way; NULL i
 
 enum transfer_outcome {
     TRANSFER_STORED,
-    TRANSFER_ALREADY, /* was stored before */
-    TRANSFER_FAILED,  /* err says why, and err_is_retryable() whether it is worth another try */
+    TRANSFER_ALREADY,     /* was stored before */
+    TRANSFER_FAILED,      /* err says why, and err_is_retryable() whether it is worth another try */
+    TRANSFER_HANDED_OVER, /* more of it is stored than before, and another transfer of the same job,
+                             in whatever process, goes on from there */
 };
 
 struct transfer_result { /* valid during the completion */
@@ -55,6 +57,8 @@ struct transfer_result { /* valid during the completion */
     enum transfer_outcome outcome;
     struct err err;                /* of TRANSFER_FAILED */
     const struct receipt *receipt; /* what is stored where; NULL when it failed */
+    int64_t expires_ms;            /* of the output, Unix time; 0: not known (not asked) */
+    int64_t completed_ms;          /* of the job, Unix time; 0: not known */
     uint64_t bytes;                /* stored by this transfer, with what it took over: */
     uint64_t resumed;              /* bytes that an earlier run had stored */
     int64_t duration_ms;           /* since the slot was taken */
@@ -68,6 +72,16 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
 /* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first).
  */
 void transfer_cancel(struct transfer *transfer);
+/* Asks it to stop soon and to leave what it has stored for another to go on with: it completes as
+ * TRANSFER_HANDED_OVER once that is written down; with its result, if that comes first; else, where
+ * there is nothing to go on with (nothing stored by this one, no receipts, a source without
+ * ranges), as TRANSFER_FAILED with ERR_DEADLINE or ERR_CANCELLED. Not worth another try only when
+ * no run of the same length could do it. */
+void transfer_hand_over(struct transfer *transfer);
+
+/* The moment (clock_mono_ms(); 0: none) by which every transfer of the engine has completed: those
+ * that cannot are handed over early enough before it. For those under way, too. */
+void engine_set_deadline(struct engine *engine, int64_t mono_ms);
 
 struct transfer_progress {
     const char *job;
