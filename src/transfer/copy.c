@@ -37,13 +37,14 @@ void copy_set_state(struct copy *c, enum copy_state state)
         [COPY_CLAIM] = {"claim", TO(LOOK) | TO(GATHER) | TO(ABORT)},
         [COPY_LOOK] = {"look", TO(GATHER) | TO(REOPEN) | TO(BEGIN) | TO(ABORT)},
         [COPY_GATHER] = {"gather", TO(LOOK) | TO(BEGIN) | TO(PUBLISH) | TO(ABORT)},
-        [COPY_REOPEN] = {"reopen", TO(GATHER) | TO(PARTS) | TO(ABORT)},
+        [COPY_REOPEN] = {"reopen", TO(GATHER) | TO(PARTS) | TO(HAND_OVER) | TO(ABORT)},
         [COPY_BEGIN] = {"begin", TO(RECORD) | TO(PARTS) | TO(ABORT)},
-        [COPY_RECORD] = {"record", TO(PARTS) | TO(ABORT)},
-        [COPY_PARTS] = {"parts", TO(DRAIN) | TO(ABORT)},
-        [COPY_DRAIN] = {"drain", TO(PUBLISH) | TO(ABORT)},
+        [COPY_RECORD] = {"record", TO(PARTS) | TO(HAND_OVER) | TO(ABORT)},
+        [COPY_PARTS] = {"parts", TO(DRAIN) | TO(HAND_OVER) | TO(ABORT)},
+        [COPY_DRAIN] = {"drain", TO(PUBLISH) | TO(HAND_OVER) | TO(ABORT)},
         [COPY_PUBLISH] = {"publish", TO(SETTLE) | TO(ABORT)},
         [COPY_SETTLE] = {"settle", TO(ABORT)},
+        [COPY_HAND_OVER] = {"hand-over", TO(ABORT) | TO(DONE)},
         [COPY_ABORT] = {"abort", TO(CLAIM) | TO(DONE)},
         [COPY_DONE] = {"done", 0},
     };
@@ -103,7 +104,7 @@ static int on_open_again(struct copy *c, const struct source_meta *meta, struct 
 static int on_open(void *arg, const struct source_meta *meta, struct err *err)
 {
     struct copy *c = arg;
-    if (c->state == COPY_ABORT)
+    if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER)
         return err_set(err, ERR_CANCELLED, "cancelled");
     if (c->opened)
         return on_open_again(c, meta, err);
@@ -135,7 +136,7 @@ static size_t on_data(void *arg, const void *data, size_t len)
     struct copy *c = arg;
     size_t taken = copy_take(c, data, len);
     c->paused = taken < len;
-    return c->state == COPY_ABORT ? len : taken;
+    return c->state == COPY_ABORT || c->state == COPY_HAND_OVER ? len : taken;
 }
 
 /* Everything is here and as announced. */
@@ -208,8 +209,8 @@ static void on_end(void *arg, const struct err *err)
     c->stream = NULL;
     c->paused = false;
     struct err why = {0};
-    if (c->state == COPY_ABORT) {
-        copy_wind_down(c);
+    if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER) {
+        copy_go_on(c);
     } else if (err) {
         on_broken(c, err);
     } else if (c->size >= 0 && c->received != (uint64_t)c->size) {
@@ -404,6 +405,10 @@ void copy_go_on(struct copy *c)
         copy_wind_down(c);
         return;
     }
+    if (c->state == COPY_HAND_OVER) {
+        copy_hand_over_step(c);
+        return;
+    }
     if (c->ended && c->state == COPY_GATHER) {
         publish(c);
         return;
@@ -446,6 +451,7 @@ static void on_aborted(void *arg, const struct err *err)
 
 static void release(struct copy *c)
 {
+    loop_timer_stop(c->rq.loop, &c->timer);
     copy_free_parts(c);
     copy_release_record(c);
     digest_release(&c->digest);
@@ -454,10 +460,10 @@ static void release(struct copy *c)
     c->upload = NULL;
 }
 
-static void finish(struct copy *c)
+void copy_finish(struct copy *c)
 {
     copy_set_state(c, COPY_DONE);
-    bool good = c->published || c->already;
+    bool good = c->published || c->already || c->result.handed_over;
     c->result.already = c->already;
     c->result.content_type = c->content_type;
     c->result.validator = c->validator;
@@ -515,7 +521,7 @@ void copy_wind_down(struct copy *c)
     } else if (c->restarting && c->err.code == ERR_NONE) {
         restart(c);
     } else {
-        finish(c);
+        copy_finish(c);
     }
 }
 
@@ -552,6 +558,7 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
     c->arg = arg;
     c->size = -1;
     c->next_number = 1;
+    c->started_ms = clock_mono_ms();
     c->object = (struct sink_object){
         .key = request->key,
         .identity = {request->source->ops->name, request->job->id,
@@ -562,21 +569,24 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
     return c;
 }
 
-static void cancel_due(void *arg)
+static void go_on_due(void *arg)
 {
-    copy_wind_down(arg);
+    copy_go_on(arg);
 }
 
 void copy_cancel(struct copy *c)
 {
-    if (c->state == COPY_ABORT) { /* a restart would otherwise follow */
+    if (c->state == COPY_HAND_OVER) {
+        c->hurried = true;
+        loop_timer_start(c->rq.loop, &c->timer, 0, go_on_due, c);
+    } else if (c->state == COPY_ABORT) { /* a restart would otherwise follow */
         if (c->err.code == ERR_NONE)
             err_set(&c->err, ERR_CANCELLED, "cancelled");
     } else if (c->state != COPY_PUBLISH) {
         /* What is being published is there or not a moment later: it is not torn. */
         err_set(&c->err, ERR_CANCELLED, "cancelled");
         copy_set_state(c, COPY_ABORT);
-        loop_timer_start(c->rq.loop, &c->timer, 0, cancel_due, c); /* completes from the loop */
+        loop_timer_start(c->rq.loop, &c->timer, 0, go_on_due, c); /* completes from the loop */
     }
 }
 

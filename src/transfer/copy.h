@@ -19,6 +19,7 @@
  *   DRAIN    all has arrived; the last parts are on their way
  *   PUBLISH  the put of a small one, or the completion of a large one
  *   SETTLE   the key was taken: by whom?
+ *   HAND_OVER  waits for the parts under way, then writes down how far it is
  *   ABORT    waits for what is under way, then undoes the upload
  *   DONE
  */
@@ -36,6 +37,12 @@
 #include "transfer/source.h"
 
 struct copy;
+
+/* When a run began and when its copies have to have stopped; both of clock_mono_ms(). */
+struct copy_deadline {
+    int64_t began_ms;
+    int64_t stop_ms; /* 0: none */
+};
 
 struct copy_request { /* everything borrowed until the completion */
     struct loop *loop;
@@ -55,6 +62,7 @@ struct copy_request { /* everything borrowed until the completion */
     struct receipt_io *(*record)(void *arg, const struct receipt_upload *upload, char etag[128],
                                  sink_done_fn *done, void *done_arg);
     void *record_arg;
+    const struct copy_deadline *deadline; /* may change meanwhile */
 };
 
 struct copy_result {
@@ -65,6 +73,8 @@ struct copy_result {
     char *content_type; /* borrowed during the completion; or NULL */
     char *validator;    /* the source's; borrowed; or NULL */
     bool already;       /* this job's object was there before */
+    bool handed_over;   /* not done: size is what was stored by this copy, and a later one with the
+                           receipt_upload that was recorded goes on */
     uint64_t resumed;   /* bytes that an earlier process had stored */
 };
 
@@ -74,6 +84,13 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
 /* The completion comes with ERR_CANCELLED once everything is undone, or with the result when it
  * could no longer be stopped. */
 void copy_cancel(struct copy *copy);
+
+/* Asks it to stop soon and to leave what is stored for another to go on with. The completion comes
+ * with copy_result.handed_over, with the result if that was first, or with an error when it stored
+ * no part: ERR_DEADLINE when no run of this length could do it, else one worth another try. */
+void copy_hand_over(struct copy *copy);
+/* Looks at the deadline; to be called now and then while there is one. */
+void copy_tick(struct copy *copy);
 
 /* How far it is: bytes that have arrived (and so are stored or about to be), and of how many (-1:
  * not known). */

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/crc32c.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "transfer/copy_private.h"
 
@@ -197,7 +199,7 @@ bool copy_make_room(struct copy *c)
     struct part *p = c->filling;
     if (p && p->len < p->want)
         return true;
-    if (c->claiming || c->state == COPY_ABORT)
+    if (c->claiming || c->state == COPY_ABORT || c->state == COPY_HAND_OVER)
         return false;
     if (c->size >= 0 && c->received >= (uint64_t)c->size) {
         struct err err = {0};
@@ -213,6 +215,10 @@ bool copy_make_room(struct copy *c)
     copy_need_upload(c);
     if (c->state != COPY_PARTS)
         return false;
+    if (p && !copy_has_time(c)) {
+        copy_hand_over(c);
+        return false;
+    }
     copy_send_filling(c);
     (void)copy_record(c, false);
     return c->state == COPY_PARTS && next_buffer(c);
@@ -242,7 +248,11 @@ static void on_part_stored(void *arg, const struct err *err)
     struct copy *c = p->copy;
     p->op = NULL;
     c->in_flight--;
-    if (err) {
+    if (!err)
+        copy_part_took(c, p);
+    if (err && c->state == COPY_HAND_OVER) {
+        log_info("%s: part %u is left out: %s", c->rq.key, p->number, err->msg);
+    } else if (err) {
         struct err why = *err;
         err_prefix(&why, "part %u", p->number);
         copy_upload_failed(c, &why);
@@ -266,6 +276,7 @@ void copy_send_filling(struct copy *c)
         digest_part(&c->digest, p->crc32c, p->len);
     copy_keep_crc(c, p->crc32c);
     c->in_flight++;
+    p->sent_ms = clock_mono_ms();
     p->op = c->rq.sink->ops->put_part(c->upload, p->number, p->offset, p->data, (size_t)p->len,
                                       p->crc32c, on_part_stored, p);
 }

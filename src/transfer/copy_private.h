@@ -20,6 +20,7 @@ enum copy_state {
     COPY_DRAIN,
     COPY_PUBLISH,
     COPY_SETTLE,
+    COPY_HAND_OVER,
     COPY_ABORT,
     COPY_DONE,
     COPY_STATES
@@ -35,6 +36,7 @@ struct part {
     uint32_t number; /* 1-based */
     uint64_t offset;
     struct sink_op *op; /* while it is being sent */
+    int64_t sent_ms;    /* monotonic */
     struct part *next;
 };
 
@@ -93,6 +95,15 @@ struct copy {
     uint64_t *stored;      /* owned; COPY_REOPEN: sizes of the parts that the store has, 0: not */
     bool resumed;          /* the stream now to be opened is the first of this process */
 
+    /* handing over */
+    int64_t started_ms;    /* monotonic */
+    int64_t part_ms;       /* what a part takes to be stored, of late; 0: not known */
+    uint64_t began_at;     /* bytes that were there when this copy opened the source */
+    uint64_t stored_bytes; /* of the parts that this copy has stored */
+    bool leaving;          /* what need not be waited for has been asked to end */
+    bool hurried;          /* parts are not waited for either */
+    bool record_last;      /* the last record is being written */
+
     bool already;    /* the outcome: this job's object was there */
     bool published;  /* the outcome: it is there now */
     bool restarting; /* after the abort: from the start */
@@ -134,7 +145,19 @@ bool copy_forget(struct copy *c);
 void copy_reopen(struct copy *c);
 void copy_release_record(struct copy *c);
 
+/* ---- copy_hand_over.c ---- */
+
+/* Something has ended in COPY_HAND_OVER. */
+void copy_hand_over_step(struct copy *c);
+/* Whether a part that is sent now can be stored before the deadline. */
+bool copy_has_time(const struct copy *c);
+/* A part was stored. */
+void copy_part_took(struct copy *c, const struct part *p);
+
 /* ---- copy.c, for the others ---- */
+
+/* The end of everything: completes and frees. Nothing may be under way. */
+void copy_finish(struct copy *c);
 
 void copy_set_state(struct copy *c, enum copy_state state);
 /* Something has ended while everything is being undone. */

@@ -41,6 +41,8 @@ static void on_recorded(void *arg, const struct err *err)
     c->recording = NULL;
     if (err && c->state == COPY_RECORD)
         copy_fail(c, err);
+    else if (err && c->record_last)
+        c->err = *err;
     else if (err && c->state != COPY_ABORT)
         log_warn("%s: how far it is could not be written down: %s", c->rq.key, err->msg);
     copy_go_on(c);
@@ -65,6 +67,7 @@ bool copy_record(struct copy *c, bool now)
         .content_type = c->content_type,
         .content_encoding = c->content_encoding,
         .started_ms = c->begun_ms,
+        .hops = (c->rq.resume ? c->rq.resume->hops : 0) + (c->record_last ? 1 : 0),
         .n_crcs = c->n_crcs,
         .crcs = c->crcs,
     };
@@ -134,8 +137,8 @@ static void on_reopened(void *arg, const struct err *err)
 {
     struct copy *c = arg;
     c->op = NULL;
-    if (c->state == COPY_ABORT) {
-        copy_wind_down(c);
+    if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER) {
+        copy_go_on(c);
         return;
     }
     if (err && err->code == ERR_NOT_FOUND) { /* it was undone, or completed and then looked at */
@@ -152,6 +155,8 @@ static void on_reopened(void *arg, const struct err *err)
     log_info("%s: goes on from byte %llu, which an earlier run had stored", c->rq.key,
              (unsigned long long)c->received);
     c->opened = c->resumed = true;
+    c->ranges = true; /* until the source says otherwise */
+    c->began_at = c->received;
     copy_set_state(c, COPY_PARTS);
     if (c->size >= 0 && c->received == (uint64_t)c->size) {
         c->ended = true;

@@ -12,6 +12,8 @@
 #include "core/text.h"
 #include "transfer/key.h"
 
+enum { HOPS_MAX = 1000000 }; /* each stores a part at least, so there are fewer */
+
 static const char *const state_names[] = {
     [RECEIPT_STORED] = "stored", [RECEIPT_UPLOADING] = "uploading"};
 
@@ -145,6 +147,7 @@ static void format_upload(const struct receipt_upload *u, struct buf *out)
     add_text(out, "content_type", u->content_type);
     add_text(out, "content_encoding", u->content_encoding);
     add_date(out, "started", u->started_ms);
+    buf_printf(out, ",\"hops\":%u", u->hops);
     buf_str_append(out, ",\"crc32c\":[");
     for (uint32_t i = 0; i < u->n_crcs; i++) {
         crc32c_format(u->crcs[i], crc);
@@ -304,6 +307,10 @@ static int read_upload(const json_t *object, struct receipt *r, struct err *err)
     if (size && (!json_is_integer(size) || json_integer_value(size) < 0))
         return err_set(err, ERR_INPUT, "\"size\" is not a number of bytes");
     u->layout.size = size ? json_integer_value(size) : -1;
+    json_int_t hops = json_integer_value(json_object_get(object, "hops"));
+    if (hops < 0 || hops > HOPS_MAX)
+        return err_set(err, ERR_INPUT, "\"hops\" is not a number of 0 to %d", HOPS_MAX);
+    u->hops = (uint32_t)hops;
     if (read_text(object, "key", true, &u->key, err) < 0 ||
         read_text(object, "id", true, &u->id, err) < 0 ||
         read_text(object, "attempt", true, &u->attempt, err) < 0 ||

@@ -45,6 +45,7 @@ struct receipt_upload {
     char *validator;                       /* the source's */
     char *content_type, *content_encoding; /* or NULL */
     int64_t started_ms;                    /* Unix time */
+    uint32_t hops;                         /* times it was handed over so far */
     uint32_t n_crcs;
     uint32_t *crcs; /* CRC32C of each part */
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/crc32c.h"
+#include "core/log.h"
 #include "core/mem.h"
 
 struct receipt_io {
@@ -14,7 +15,11 @@ struct receipt_io {
     void *arg;
     char *key; /* owned */
     struct buf text;
-    struct sink_object object; /* of a writing */
+    /* of a writing */
+    char *marker; /* owned; NULL: none is to be put or removed */
+    bool uploading;
+    struct sink_object object;
+    char *etag; /* borrowed, or NULL */
     bool too_large;
     /* of a reading */
     const char *source; /* borrowed: a literal of the source */
@@ -39,6 +44,7 @@ static void finish(struct receipt_io *io, const struct err *err)
     io->done(io->arg, err);
     buf_release(&io->text);
     free(io->key);
+    free(io->marker);
     free(io);
 }
 
@@ -73,30 +79,77 @@ struct receipt_io *receipt_read(struct sink *sink, const char *source, const cha
     return io;
 }
 
-static void on_written(void *arg, const struct err *err)
+static void on_unmarked(void *arg, const struct err *err)
 {
-    finish(arg, err);
+    struct receipt_io *io = arg;
+    /* It only says that the receipt should be read. Deleting may not be allowed. */
+    if (err)
+        log_debug("%s stays: %s", io->marker, err->msg);
+    finish(io, NULL);
 }
 
-struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt, char etag[128],
-                                 sink_done_fn *done, void *arg)
+static void on_written(void *arg, const struct err *err)
+{
+    struct receipt_io *io = arg;
+    if (err || !io->marker || io->uploading)
+        finish(io, err);
+    else
+        io->op = io->sink->ops->remove(io->sink, io->marker, "", on_unmarked, io);
+}
+
+static void write_text(struct receipt_io *io)
+{
+    io->object = (struct sink_object){
+        .key = io->key, .content_type = "application/json", .condition = SINK_ALWAYS};
+    io->op =
+        io->sink->ops->put(io->sink, &io->object, buf_str(&io->text), io->text.len,
+                           crc32c(0, buf_str(&io->text), io->text.len), io->etag, on_written, io);
+}
+
+static void on_marked(void *arg, const struct err *err)
+{
+    struct receipt_io *io = arg;
+    if (err)
+        finish(io, err);
+    else
+        write_text(io);
+}
+
+struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt, bool marked,
+                                 char etag[128], sink_done_fn *done, void *arg)
 {
     struct receipt_io *io = new_io(sink, receipt->source, receipt->job, done, arg);
     struct err err = {0};
     /* transfer keeps the texts in it short. */
     CHECK(receipt_format(receipt, &io->text, &err) == 0);
-    io->object = (struct sink_object){
-        .key = io->key, .content_type = "application/json", .condition = SINK_ALWAYS};
-    io->op = sink->ops->put(sink, &io->object, buf_str(&io->text), io->text.len,
-                            crc32c(0, buf_str(&io->text), io->text.len), etag, on_written, io);
+    io->uploading = receipt->state == RECEIPT_UPLOADING;
+    io->etag = etag;
+    if (io->uploading != marked)
+        io->marker = receipt_marker_key(receipt->source, receipt->job);
+    if (io->uploading && io->marker) {
+        io->object = (struct sink_object){.key = io->marker, .condition = SINK_ALWAYS};
+        io->op = sink->ops->put(sink, &io->object, "", 0, 0, NULL, on_marked, io);
+    } else {
+        write_text(io);
+    }
     return io;
+}
+
+static void on_removed(void *arg, const struct err *err)
+{
+    struct receipt_io *io = arg;
+    if (err)
+        finish(io, err);
+    else
+        io->op = io->sink->ops->remove(io->sink, io->marker, "", on_unmarked, io);
 }
 
 struct receipt_io *receipt_remove(struct sink *sink, const char *source, const char *job,
                                   const char *etag, sink_done_fn *done, void *arg)
 {
     struct receipt_io *io = new_io(sink, source, job, done, arg);
-    io->op = sink->ops->remove(sink, io->key, etag, on_written, io);
+    io->marker = receipt_marker_key(source, job);
+    io->op = sink->ops->remove(sink, io->key, etag, on_removed, io);
     return io;
 }
 

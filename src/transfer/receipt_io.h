@@ -17,11 +17,14 @@ struct receipt_io; /* one reading or writing under way; gone at its completion *
 struct receipt_io *receipt_read(struct sink *sink, const char *source, const char *job,
                                 struct receipt *out, sink_done_fn *done, void *arg);
 
-/* The receipt is borrowed during the call only. etag (may be NULL) gets the store's tag of it. */
-struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt, char etag[128],
-                                 sink_done_fn *done, void *arg);
+/* The receipt is borrowed during the call only. etag (may be NULL) gets the store's tag of it.
+ * marked: a marker (receipt.h) belongs with it. One in state uploading has it put there first if
+ * it is not yet; one in state stored has it removed afterwards. */
+struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt, bool marked,
+                                 char etag[128], sink_done_fn *done, void *arg);
 
-/* Takes back the one that was written last with that etag; sinks with `remove` only. */
+/* Takes back the one that was written last with that etag, and its marker; sinks with `remove`
+ * only. */
 struct receipt_io *receipt_remove(struct sink *sink, const char *source, const char *job,
                                   const char *etag, sink_done_fn *done, void *arg);
 

@@ -22,6 +22,8 @@ struct engine {
     struct transfer *copying; /* those with a copy under way */
     struct transfer *first_waiting;
     struct transfer **last_waiting;
+    struct copy_deadline deadline;
+    struct loop_timer timer; /* while there is a deadline */
 };
 
 enum transfer_phase {
@@ -46,6 +48,7 @@ struct transfer {
     struct copy *copy;     /* PHASE_COPY */
     struct transfer *next_copying;
     struct receipt_upload *resume; /* owned; what an earlier run has left, or NULL */
+    bool marked;                   /* a marker lies beside the receipt (receipt.h) */
     size_t index;                  /* of the output being copied */
     struct buf key;
     struct transfer *next_waiting; /* PHASE_SLOT */
@@ -71,6 +74,7 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     CHECK(engine->moving == 0 && !engine->first_waiting);
+    loop_timer_stop(engine->config.loop, &engine->timer);
     part_pool_free(engine->pool);
     free(engine);
 }
@@ -80,6 +84,11 @@ static void set_phase(struct transfer *t, enum transfer_phase phase)
     static const char *const names[] = {"receipt", "details", "slot", "copy", "record", "end"};
     log_debug("job %s: %s", t->id, names[phase]);
     t->phase = phase;
+}
+
+static bool time_is_up(const struct engine *engine)
+{
+    return engine->deadline.stop_ms && clock_mono_ms() >= engine->deadline.stop_ms;
 }
 
 /* ---- slots ---- */
@@ -118,7 +127,11 @@ static void finish(struct transfer *t, enum transfer_outcome outcome)
     set_phase(t, PHASE_END);
     t->result.job = t->id;
     t->result.outcome = outcome;
-    t->result.receipt = outcome == TRANSFER_FAILED ? NULL : &t->receipt;
+    bool stored = outcome == TRANSFER_STORED || outcome == TRANSFER_ALREADY;
+    t->result.receipt = stored ? &t->receipt : NULL;
+    t->result.expires_ms = t->receipt.expires_ms ? t->receipt.expires_ms : t->job.expires_ms;
+    t->result.completed_ms =
+        t->receipt.completed_ms ? t->receipt.completed_ms : t->job.completed_ms;
     t->result.duration_ms = held_slot ? clock_mono_ms() - t->started_ms : 0;
     if (held_slot)
         engine->moving--;
@@ -139,12 +152,16 @@ static void fail(struct transfer *t, const struct err *err)
     finish(t, TRANSFER_FAILED);
 }
 
-static bool ended_by_cancel(struct transfer *t)
+/* Before anything has begun that would have to be undone. */
+static bool ended_early(struct transfer *t)
 {
     struct err err = {0};
-    if (!t->cancelled)
+    if (time_is_up(t->engine))
+        err_set(&err, ERR_TIMEOUT, "the time of this run was up before the job was begun");
+    else if (t->cancelled)
+        err_set(&err, ERR_CANCELLED, "cancelled");
+    else
         return false;
-    err_set(&err, ERR_CANCELLED, "cancelled");
     fail(t, &err);
     return true;
 }
@@ -192,7 +209,7 @@ static void record(struct transfer *t)
     t->receipt.stored_ms = clock_wall_ms();
     set_phase(t, PHASE_RECORD);
     if (t->engine->config.receipts)
-        t->io = receipt_write(t->engine->config.sink, &t->receipt, NULL, on_recorded, t);
+        t->io = receipt_write(t->engine->config.sink, &t->receipt, t->marked, NULL, on_recorded, t);
     else
         finish(t, t->any_stored ? TRANSFER_STORED : TRANSFER_ALREADY);
 }
@@ -203,14 +220,17 @@ static struct receipt_io *record_upload(void *arg, const struct receipt_upload *
 {
     struct transfer *t = arg;
     const struct engine_config *config = &t->engine->config;
-    if (!upload)
+    if (!upload) {
+        t->marked = false;
         return receipt_remove(config->sink, config->source->ops->name, t->id, etag, done, done_arg);
+    }
     struct receipt r = {.state = RECEIPT_UPLOADING};
     fill_receipt(t, &r);
     r.outputs = t->receipt.outputs;
     r.n_outputs = t->receipt.n_outputs;
     r.upload = (struct receipt_upload *)upload;
-    struct receipt_io *io = receipt_write(config->sink, &r, etag, done, done_arg);
+    struct receipt_io *io = receipt_write(config->sink, &r, t->marked, etag, done, done_arg);
+    t->marked = true;
     r.outputs = NULL; /* borrowed, like the upload */
     r.n_outputs = 0;
     r.upload = NULL;
@@ -248,9 +268,14 @@ static void on_copied(void *arg, const struct copy_result *result, const struct 
         fail(t, err);
         return;
     }
+    t->result.resumed += result->resumed;
+    if (result->handed_over) {
+        t->result.bytes += result->size;
+        finish(t, TRANSFER_HANDED_OVER);
+        return;
+    }
     add_to_receipt(t, result);
     t->any_stored |= !result->already;
-    t->result.resumed += result->resumed;
     if (!result->already)
         t->result.bytes += result->size;
     t->index++;
@@ -305,7 +330,7 @@ static void next_output(struct transfer *t)
         record(t); /* even when cancelled: it is stored, and to say so takes a moment */
         return;
     }
-    if (ended_by_cancel(t))
+    if (ended_early(t))
         return;
     buf_release(&t->key);
     t->key = BUF_INIT(KEY_MAX);
@@ -327,6 +352,7 @@ static void next_output(struct transfer *t)
         .resume = can_resume(t) ? t->resume : NULL,
         .record = config->receipts ? record_upload : NULL,
         .record_arg = t,
+        .deadline = &t->engine->deadline,
     };
     t->copy = copy_start(&rq, on_copied, t);
     t->next_copying = t->engine->copying;
@@ -359,7 +385,7 @@ static void on_details(void *arg, const struct err *err)
 {
     struct transfer *t = arg;
     struct err why = {0};
-    if (ended_by_cancel(t))
+    if (ended_early(t))
         return;
     if (err || job_has_output(&t->job, &why) < 0) {
         fail(t, err ? err : &why);
@@ -384,7 +410,7 @@ static void on_receipt(void *arg, const struct err *err)
 {
     struct transfer *t = arg;
     t->io = NULL;
-    if (ended_by_cancel(t))
+    if (ended_early(t))
         return;
     if (!err && t->receipt.state == RECEIPT_STORED) {
         finish(t, TRANSFER_ALREADY);
@@ -392,6 +418,7 @@ static void on_receipt(void *arg, const struct err *err)
     }
     if (!err) {
         t->resume = t->receipt.upload;
+        t->marked = true;
         t->receipt.upload = NULL;
         receipt_release(&t->receipt);
         ask_details(t);
@@ -410,7 +437,7 @@ static void begin(void *arg)
 {
     struct transfer *t = arg;
     const struct engine_config *config = &t->engine->config;
-    if (ended_by_cancel(t))
+    if (ended_early(t))
         return;
     if (config->receipts && !config->force)
         t->io = receipt_read(config->sink, config->source->ops->name, t->id, &t->receipt,
@@ -434,7 +461,7 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
 
 static void end_waiting(void *arg)
 {
-    (void)ended_by_cancel(arg);
+    (void)ended_early(arg);
 }
 
 void transfer_cancel(struct transfer *t)
@@ -453,6 +480,58 @@ void transfer_cancel(struct transfer *t)
     } else if (t->phase == PHASE_COPY && t->copy) {
         copy_cancel(t->copy);
     }
+}
+
+void transfer_hand_over(struct transfer *t)
+{
+    if (t->phase == PHASE_COPY && t->copy && !t->cancelled)
+        copy_hand_over(t->copy);
+    else
+        transfer_cancel(t);
+}
+
+/* ---- the deadline ---- */
+
+enum {
+    RESERVE_MIN_MS = 500, /* for the last record, and whatever the caller has to do then */
+    RESERVE_MAX_MS = 10000,
+    TICK_MIN_MS = 50,
+    TICK_MAX_MS = 1000,
+};
+
+static int64_t share_of_run(int64_t run_ms, int64_t min_ms, int64_t max_ms)
+{
+    int64_t ms = run_ms / 20;
+    return ms < min_ms ? min_ms : ms > max_ms ? max_ms : ms;
+}
+
+static void tick(void *arg)
+{
+    struct engine *engine = arg;
+    const struct copy_deadline *d = &engine->deadline;
+    struct transfer *t = engine->copying, *next;
+    for (; t; t = t->next_copying)
+        copy_tick(t->copy);
+    for (t = engine->first_waiting; t && time_is_up(engine); t = next) {
+        next = t->next_waiting;
+        transfer_cancel(t);
+    }
+    loop_timer_start(engine->config.loop, &engine->timer,
+                     share_of_run(d->stop_ms - d->began_ms, TICK_MIN_MS, TICK_MAX_MS), tick,
+                     engine);
+}
+
+void engine_set_deadline(struct engine *engine, int64_t mono_ms)
+{
+    int64_t now_ms = clock_mono_ms();
+    loop_timer_stop(engine->config.loop, &engine->timer);
+    engine->deadline = (struct copy_deadline){0};
+    if (mono_ms == 0)
+        return;
+    engine->deadline.began_ms = now_ms;
+    engine->deadline.stop_ms =
+        mono_ms - share_of_run(mono_ms - now_ms, RESERVE_MIN_MS, RESERVE_MAX_MS);
+    loop_timer_start(engine->config.loop, &engine->timer, 0, tick, engine);
 }
 
 void transfer_progress(const struct transfer *t, struct transfer_progress *progress)

@@ -44,8 +44,9 @@ struct fake_sink_config {
     const char *refused; /* operation that always fails with ERR_AUTH */
     const char *spent;   /* operation that fails with ERR_SPENT ... */
     unsigned spent_times;
-    const char *held; /* operation that does not end until it is cancelled */
-    bool careless;    /* complete takes no notice of conditions, as some stores do */
+    const char *held;   /* operation that does not end until it is cancelled */
+    bool keeps_uploads; /* an upload that is neither completed nor aborted can be reopened */
+    bool careless;      /* complete takes no notice of conditions, as some stores do */
 };
 
 struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_config *config,

@@ -10,7 +10,7 @@
 #include "core/mem.h"
 #include "tests/unit/transfer/fake_ends.h"
 
-enum { OBJECTS_MAX = 256, PARTS_KEPT = 256 };
+enum { OBJECTS_MAX = 256, PARTS_KEPT = 256, UPLOADS_KEPT = 16 };
 
 struct stored {
     char *key, *data;
@@ -19,9 +19,9 @@ struct stored {
     unsigned version;
 };
 
-enum kind { STAT, PUT, BEGIN, PART, COMPLETE, ABORT, READ, LIST, KINDS };
-static const char *const kind_names[] = {"stat",     "put",   "begin", "part",
-                                         "complete", "abort", "read",  "list"};
+enum kind { STAT, PUT, BEGIN, PART, COMPLETE, ABORT, READ, LIST, REMOVE, REOPEN, KINDS };
+static const char *const kind_names[] = {"stat",  "put",  "begin", "part",   "complete",
+                                         "abort", "read", "list",  "remove", "reopen"};
 
 struct fake_sink {
     struct sink base;
@@ -32,6 +32,8 @@ struct fake_sink {
     unsigned calls[KINDS];
     struct stored objects[OBJECTS_MAX];
     unsigned n_objects;
+    struct sink_upload *kept[UPLOADS_KEPT]; /* by number - 1 */
+    unsigned n_kept;
 };
 
 struct sink_upload {
@@ -43,6 +45,7 @@ struct sink_upload {
         uint64_t offset;
     } parts[PARTS_KEPT];
     bool ended;
+    char id[16];
 };
 
 struct sink_op {
@@ -65,6 +68,8 @@ struct sink_op {
     struct sink_upload *upload, **upload_out;
     int (*on_data)(void *arg, const void *data, size_t len);
     void (*each)(void *arg, const char *key);
+    sink_part_fn *part;
+    char id[16];
 };
 
 static struct stored *find(struct fake_sink *s, const char *key)
@@ -141,6 +146,23 @@ static int complete(struct sink_op *op, struct err *err)
     return rc;
 }
 
+static int reopen(struct sink_op *op, struct err *err)
+{
+    struct fake_sink *s = op->sink;
+    for (unsigned i = 0; i < s->n_kept; i++) {
+        struct sink_upload *u = s->kept[i];
+        if (!u || u->ended || strcmp(u->id, op->id) != 0)
+            continue;
+        u->object = op->object;
+        for (unsigned n = 1; n < PARTS_KEPT; n++)
+            if (u->parts[n].data)
+                op->part(op->arg, n, u->parts[n].len, NULL);
+        *op->upload_out = u;
+        return 0;
+    }
+    return err_set(err, ERR_NOT_FOUND, "upload %s is gone", op->id);
+}
+
 static int perform(struct sink_op *op, struct err *err)
 {
     struct fake_sink *s = op->sink;
@@ -162,6 +184,27 @@ static int perform(struct sink_op *op, struct err *err)
         *op->upload_out = xcalloc(1, sizeof(struct sink_upload));
         **op->upload_out = (struct sink_upload){.sink = s, .object = op->object};
         s->uploads_open++;
+        if (s->config.keeps_uploads) {
+            CHECK(s->n_kept < UPLOADS_KEPT);
+            s->kept[s->n_kept++] = *op->upload_out;
+            snprintf((*op->upload_out)->id, sizeof((*op->upload_out)->id), "u%u", s->n_kept);
+        }
+        return 0;
+    case REOPEN:
+        return reopen(op, err);
+    case REMOVE:
+        if (o && *op->id) {
+            char etag[128];
+            etag_of(o, etag);
+            if (strcmp(op->id, etag) != 0)
+                return err_set(err, ERR_EXISTS, "%s is another", op->key);
+        }
+        if (o) {
+            free(o->key);
+            free(o->data);
+            *o = s->objects[--s->n_objects];
+            s->objects[s->n_objects] = (struct stored){0};
+        }
         return 0;
     case PART:
         CHECK(crc32c(0, op->data, op->len) == op->crc32c && op->number < PARTS_KEPT);
@@ -302,8 +345,40 @@ static struct sink_op *op_abort(struct sink_upload *u, sink_done_fn *done, void 
 
 static void upload_free(struct sink_upload *u)
 {
+    if (!u->ended && u->sink->config.keeps_uploads)
+        return;
+    for (unsigned i = 0; i < u->sink->n_kept; i++)
+        if (u->sink->kept[i] == u)
+            u->sink->kept[i] = NULL;
     free_parts(u);
     free(u);
+}
+
+static struct sink_upload_name upload_name(const struct sink_upload *u)
+{
+    return (struct sink_upload_name){u->id, "attempt"};
+}
+
+static struct sink_op *op_reopen(struct sink *base, const struct sink_object *object,
+                                 const struct sink_upload_name *name, struct sink_upload **out,
+                                 sink_part_fn *part, sink_done_fn *done, void *arg)
+{
+    struct sink_op op = {.kind = REOPEN,
+                         .object = object,
+                         .upload_out = out,
+                         .part = part,
+                         .done = done,
+                         .arg = arg};
+    snprintf(op.id, sizeof(op.id), "%s", name->id);
+    return start((struct fake_sink *)base, op);
+}
+
+static struct sink_op *op_remove(struct sink *base, const char *key, const char *etag,
+                                 sink_done_fn *done, void *arg)
+{
+    struct sink_op op = {.kind = REMOVE, .key = xstrdup(key), .done = done, .arg = arg};
+    snprintf(op.id, sizeof(op.id), "%s", etag);
+    return start((struct fake_sink *)base, op);
 }
 
 static struct sink_op *op_read(struct sink *base, const char *key,
@@ -360,6 +435,11 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
         .cancel = cancel,
         .locate = locate,
     };
+    if (config->keeps_uploads) {
+        s->ops.upload_name = upload_name;
+        s->ops.reopen = op_reopen;
+        s->ops.remove = op_remove;
+    }
     s->base.ops = &s->ops;
     s->base.limits = (struct sink_limits){
         .part_min = config->part_min,
@@ -419,6 +499,12 @@ void fake_sink_free(struct fake_sink *s)
     for (unsigned i = 0; i < s->n_objects; i++) {
         free(s->objects[i].key);
         free(s->objects[i].data);
+    }
+    for (unsigned i = 0; i < s->n_kept; i++) {
+        if (!s->kept[i])
+            continue;
+        free_parts(s->kept[i]);
+        free(s->kept[i]);
     }
     free(s);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/log.h"
 #include "tests/unit/transfer/fake_ends.h"
@@ -20,6 +21,7 @@
 
 #define MIB     (1024 * UINT64_C(1024))
 #define RECEIPT ".egress/fake/job-0.json"
+#define MARKER  ".egress/fake/job-0.uploading"
 enum { JOBS_MAX = 8 };
 enum { SMALL = 60 * 1000, LARGE = 9 * 1024 * 1024 }; /* one put; two parts */
 
@@ -32,7 +34,7 @@ struct one {
     unsigned ends;
     enum transfer_outcome outcome;
     struct err err;
-    uint64_t bytes;
+    uint64_t bytes, resumed;
     char key[64]; /* of the receipt's first output */
     size_t outputs;
 };
@@ -50,6 +52,8 @@ struct rig {
     bool inside_cancel;
     struct loop_task task; /* comes once in every turn of the loop */
     unsigned turn, cancel_turn;
+    bool hand_over; /* instead of cancelling */
+    int64_t run_ms; /* deadline of a run; 0: none */
 };
 
 static void init(struct rig *r)
@@ -105,7 +109,9 @@ static void on_done(void *arg, const struct transfer_result *result)
     o->outcome = result->outcome;
     o->err = result->err;
     o->bytes = result->bytes;
-    assert_int_equal(result->receipt == NULL, result->outcome == TRANSFER_FAILED);
+    o->resumed = result->resumed;
+    assert_int_equal(result->receipt == NULL,
+                     result->outcome == TRANSFER_FAILED || result->outcome == TRANSFER_HANDED_OVER);
     if (result->receipt) {
         o->outputs = result->receipt->n_outputs;
         snprintf(o->key, sizeof(o->key), "%s", result->receipt->outputs[0].key);
@@ -128,7 +134,10 @@ static void on_turn(void *arg)
             continue;
         transfer_progress(r->jobs[i].transfer, &p);
         moving += p.moving;
-        if (r->turn == r->cancel_turn) {
+        if (r->turn == r->cancel_turn && r->hand_over) {
+            transfer_hand_over(r->jobs[i].transfer);
+            transfer_hand_over(r->jobs[i].transfer);
+        } else if (r->turn == r->cancel_turn) {
             transfer_cancel(r->jobs[i].transfer);
             transfer_cancel(r->jobs[i].transfer); /* twice is once */
         }
@@ -155,7 +164,9 @@ static void go(struct rig *r, unsigned n, unsigned cancel_turn)
         assert_int_equal(o->ends, 0);
     }
     loop_post(r->loop, &r->task, on_turn, r);
+    engine_set_deadline(r->engine, r->run_ms ? clock_mono_ms() + r->run_ms : 0);
     loop_run(r->loop);
+    engine_set_deadline(r->engine, 0);
     r->cancel_turn = UINT32_MAX;
     for (unsigned i = 0; i < n; i++)
         assert_int_equal(r->jobs[i].ends, 1);
@@ -564,6 +575,166 @@ static void test_cancelled_while_the_sink_does_not_answer(void **state)
     }
 }
 
+/* ---- handing over ---- */
+
+static void init_large(struct rig *r, unsigned parts)
+{
+    init(r);
+    r->from.size = parts * 8 * MIB - 1000;
+    r->to.keeps_uploads = true;
+}
+
+/* What a hand-over has left is enough for another process. */
+static void expect_handed_over(struct rig *r, uint32_t hops)
+{
+    size_t len;
+    struct err err = {0};
+    struct receipt receipt;
+    assert_int_equal(fake_sink_uploads_open(r->sink), 1);
+    assert_non_null(fake_sink_object(r->sink, MARKER, &len));
+    const char *text = fake_sink_object(r->sink, RECEIPT, &len);
+    assert_non_null(text);
+    assert_int_equal(receipt_parse(text, len, "fake", "job-0", &receipt, &err), 0);
+    assert_int_equal(receipt.state, RECEIPT_UPLOADING);
+    assert_int_equal(receipt.upload->hops, hops);
+    assert_true(receipt.upload->n_crcs > 0);
+    receipt_release(&receipt);
+}
+
+static void expect_stored(struct rig *r)
+{
+    size_t len;
+    if (r->jobs[0].outcome != TRANSFER_STORED)
+        fail_msg("%s", r->jobs[0].err.msg);
+    expect_object(r, "job-0/labels-0.json", r->from.size);
+    expect_receipt(r);
+    assert_null(fake_sink_object(r->sink, MARKER, &len));
+}
+
+/* Whenever it is asked to: it is handed over with all that was stored, or it is as if it had never
+ * been begun, or it was done first. */
+static void test_handed_over_in_any_turn(void **state)
+{
+    (void)state;
+    unsigned handed = 0, failed = 0;
+    enum transfer_outcome outcome = TRANSFER_FAILED;
+    for (unsigned turn = 0; outcome != TRANSFER_STORED; turn += 1 + turn / 5) {
+        struct rig r;
+        init_large(&r, 2);
+        r.to.late_percent = 50;
+        r.hand_over = true;
+        go(&r, 1, turn);
+        outcome = r.jobs[0].outcome;
+        uint64_t bytes = r.jobs[0].bytes;
+        if (outcome == TRANSFER_HANDED_OVER) {
+            handed++;
+            expect_handed_over(&r, 1);
+        } else if (outcome == TRANSFER_FAILED) {
+            failed++;
+            expect_failed(&r, ERR_CANCELLED);
+            assert_int_equal(fake_sink_uploads_open(r.sink), 0);
+            assert_int_equal(fake_sink_objects(r.sink), 0);
+        }
+        if (outcome != TRANSFER_STORED) {
+            run(&r);
+            expect_stored(&r);
+            assert_int_equal(r.jobs[0].resumed, outcome == TRANSFER_HANDED_OVER ? bytes : 0);
+        }
+        end(&r);
+    }
+    assert_true(handed > 0 && failed > 0);
+}
+
+/* Runs of a limited length, one after the other, until it is done. */
+static void test_handed_over_from_run_to_run(void **state)
+{
+    (void)state;
+    struct rig r;
+    uint64_t stored = 0;
+    uint32_t hops = 0;
+    init_large(&r, 20);
+    r.config.memory = 16 * MIB; /* one part on its way, one being filled */
+    r.to.late_percent = 100;
+    r.to.late_ms = 100;
+    r.run_ms = 1000;
+    for (;;) {
+        run(&r);
+        if (r.jobs[0].outcome == TRANSFER_FAILED) {
+            expect_failed(&r, ERR_TIMEOUT); /* too slow a moment for a single part */
+            continue;
+        }
+        assert_int_equal(r.jobs[0].resumed, stored);
+        if (r.jobs[0].outcome != TRANSFER_HANDED_OVER)
+            break;
+        assert_true(r.jobs[0].bytes > 0);
+        stored += r.jobs[0].bytes;
+        expect_handed_over(&r, ++hops);
+    }
+    expect_stored(&r);
+    assert_true(hops >= 2);
+    end(&r);
+}
+
+/* No run can do it: said as such, and nothing is left. */
+static void test_too_slow_for_any_run(void **state)
+{
+    (void)state;
+    for (int without = 0; without < 3; without++) {
+        struct rig r;
+        init_large(&r, 4);
+        r.from.ranges = without != 0;
+        r.from.validator = without == 1 ? NULL : "\"e1\"";
+        r.config.receipts = without != 2;
+        r.from.stall_at = 9 * MIB;
+        r.run_ms = 900;
+        run(&r);
+        expect_failed(&r, ERR_DEADLINE);
+        assert_false(err_is_retryable(&r.jobs[0].err));
+        assert_int_equal(fake_sink_objects(r.sink), 0);
+        end(&r);
+    }
+}
+
+/* A run that stores no further part has failed, but does not undo what others have stored. */
+static void test_a_run_without_progress_keeps_what_there_is(void **state)
+{
+    (void)state;
+    struct rig r;
+    init_large(&r, 3);
+    r.from.stall_at = 12 * MIB;
+    r.run_ms = 900;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_HANDED_OVER);
+    assert_int_equal(r.jobs[0].bytes, 8 * MIB);
+    run(&r);
+    expect_failed(&r, ERR_TIMEOUT);
+    assert_true(err_is_retryable(&r.jobs[0].err));
+    expect_handed_over(&r, 1);
+    r.from.stall_at = 0;
+    run(&r);
+    expect_stored(&r);
+    assert_int_equal(r.jobs[0].resumed, 8 * MIB);
+    end(&r);
+}
+
+static void test_no_time_left_for_a_job(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r);
+    r.config.concurrency = 1;
+    r.from.stall_at = 1000;
+    r.run_ms = 600;
+    go(&r, 3, UINT32_MAX);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(r.jobs[i].outcome, TRANSFER_FAILED);
+        assert_true(err_is_retryable(&r.jobs[i].err) || i == 0);
+    }
+    assert_int_equal(r.jobs[1].err.code, ERR_TIMEOUT);
+    assert_int_equal(fake_sink_objects(r.sink), 0);
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -583,6 +754,11 @@ int main(void)
         cmocka_unit_test(test_several_outputs_under_one_key),
         cmocka_unit_test(test_cancelled_at_any_moment),
         cmocka_unit_test(test_cancelled_while_the_sink_does_not_answer),
+        cmocka_unit_test(test_handed_over_in_any_turn),
+        cmocka_unit_test(test_handed_over_from_run_to_run),
+        cmocka_unit_test(test_too_slow_for_any_run),
+        cmocka_unit_test(test_a_run_without_progress_keeps_what_there_is),
+        cmocka_unit_test(test_no_time_left_for_a_job),
     };
     log_init(stderr, LOG_ERROR, LOG_HUMAN);
     return cmocka_run_group_tests(tests, NULL, NULL);
