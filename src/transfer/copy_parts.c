@@ -252,6 +252,8 @@ static void on_part_stored(void *arg, const struct err *err)
         copy_part_took(c, p);
     if (err && c->state == COPY_HAND_OVER) {
         log_info("%s: part %u is left out: %s", c->rq.key, p->number, err->msg);
+        if (err->code == ERR_SPENT) /* then there is nothing to go on with */
+            c->err = *err;
     } else if (err) {
         struct err why = *err;
         err_prefix(&why, "part %u", p->number);
