@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/aws_service.h"
 #include "aws/credentials_source.h"
 #include "core/mem.h"
 
@@ -164,14 +165,6 @@ int profile_endpoint_url(const struct profile *p, const char *service, const cha
     return 0;
 }
 
-/* It becomes part of host names and of signatures. */
-static bool is_region(const char *s)
-{
-    size_t len = strlen(s);
-    return len <= 63 &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == len;
-}
-
 static bool is_style(const char *s)
 {
     return strcmp(s, "auto") == 0 || strcmp(s, "path") == 0 || strcmp(s, "virtual") == 0;
@@ -182,7 +175,7 @@ static int read_settings(const struct profile *p, struct aws_profile *out, struc
     const char *path;
     unsigned line;
     const char *value = setting(p, NULL, "region", &path, &line);
-    if (value && !is_region(value))
+    if (value && !aws_is_region(value))
         return err_set(err, ERR_CONFIG,
                        "%s, line %u: region is not a region's name, such as eu-west-1", path, line);
     out->region = xstrdup(value);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/aws_service.h"
 #include "core/buf.h"
 #include "core/mem.h"
 #include "net/url.h"
@@ -50,17 +51,6 @@ int s3_bucket_check(const char *bucket, struct err *err)
     return 0;
 }
 
-/* It becomes part of a host name and of every signature. */
-static int check_region(const char *region, struct err *err)
-{
-    size_t len = strlen(region);
-    if (len < 1 || len > 63 ||
-        strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != len)
-        return err_set(err, ERR_USAGE, "\"%.80s\" is no region: expected one like eu-west-1",
-                       region);
-    return 0;
-}
-
 static bool like_ip_host(const char *host)
 {
     return host[0] == '[' || like_ip_address(host);
@@ -92,12 +82,12 @@ static int fill(struct s3_place *place, const struct url *url, const char *bucke
 int s3_place_init(struct s3_place *place, const char *bucket, const char *region,
                   const char *endpoint_url, enum s3_addressing addressing, struct err *err)
 {
-    if (s3_bucket_check(bucket, err) < 0 || check_region(region, err) < 0)
+    if (s3_bucket_check(bucket, err) < 0)
         return -1;
-    /* AWS's own names and partitions: China's regions have a domain of their own. */
-    char *endpoint = endpoint_url ? xstrdup(endpoint_url)
-                                  : xprintf("https://s3.%s.amazonaws.com%s", region,
-                                            starts_with(region, "cn-") ? ".cn" : "");
+    if (!aws_is_region(region))
+        return err_set(err, ERR_USAGE, "\"%.80s\" is no region: expected one like eu-west-1",
+                       region);
+    char *endpoint = endpoint_url ? xstrdup(endpoint_url) : aws_service_url("s3", region);
     bool virtual = addressing == S3_ADDRESS_VIRTUAL ||
                    (addressing == S3_ADDRESS_AUTO && !endpoint_url && !strchr(bucket, '.'));
     struct url url = {0};

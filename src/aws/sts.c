@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aws/aws_service.h"
 #include "aws/credentials_source.h"
-#include "aws/sigv4.h"
 #include "aws/xml.h"
 #include "core/buf.h"
 #include "core/clock.h"
@@ -23,10 +23,7 @@ enum {
 
 struct sts {
     struct loop *loop;
-    char *url;  /* owned, like all here */
-    char *host; /* as the Host header has it */
-    char *path;
-    char *region; /* of signatures */
+    struct aws_service service; /* owned */
 };
 
 struct sts_call {
@@ -63,49 +60,32 @@ struct sts *sts_new(struct loop *loop, const char *region, const char *endpoint_
 {
     bool global =
         !region || strcmp(region, "aws-global") == 0 || (legacy && is_legacy_region(region));
-    const char *suffix = region && strncmp(region, "cn-", 3) == 0 ? ".cn" : "";
-    char *text = endpoint_url ? xstrdup(endpoint_url)
-                 : global     ? xstrdup("https://sts.amazonaws.com")
-                              : xprintf("https://sts.%s.amazonaws.com%s", region, suffix);
-    struct url url;
-    struct sts *sts = NULL;
-    if (url_parse(text, &url, err) < 0) {
-        err_prefix(err, "the endpoint of STS (AWS_ENDPOINT_URL_STS, endpoint_url)");
-        err->code = ERR_USAGE;
-    } else {
-        if (url.query) {
-            err_set(err, ERR_USAGE, "the endpoint of STS, %s://%s, has a query: leave it out",
-                    url.scheme, url.host);
-        } else {
-            struct buf host = BUF_INIT(512);
-            url_host_header(&url, &host);
-            sts = xcalloc(1, sizeof(*sts));
-            sts->loop = loop;
-            sts->host = buf_take(&host);
-            sts->path = xstrdup(url.path);
-            sts->url = xprintf("%s://%s%s", url.scheme, sts->host, url.path);
-            sts->region = xstrdup(region && (endpoint_url || !global) ? region : "us-east-1");
-        }
-        url_release(&url);
-    }
-    free(text);
-    return sts;
+    char *url = endpoint_url ? xstrdup(endpoint_url)
+                : global     ? xstrdup("https://sts.amazonaws.com")
+                             : aws_service_url("sts", region);
+    struct sts *sts = xcalloc(1, sizeof(*sts));
+    sts->loop = loop;
+    int rc = aws_service_init(&sts->service, "sts",
+                              "the endpoint of STS (AWS_ENDPOINT_URL_STS, endpoint_url)", url,
+                              region && (endpoint_url || !global) ? region : "us-east-1", err);
+    free(url);
+    if (rc == 0)
+        return sts;
+    free(sts);
+    return NULL;
 }
 
 void sts_free(struct sts *sts)
 {
     if (!sts)
         return;
-    free(sts->url);
-    free(sts->host);
-    free(sts->path);
-    free(sts->region);
+    aws_service_release(&sts->service);
     free(sts);
 }
 
 const char *sts_endpoint(const struct sts *sts)
 {
-    return sts->url;
+    return sts->service.url;
 }
 
 /* ---- what comes back ---- */
@@ -151,7 +131,7 @@ static void release_answer(struct answer *a)
 static void refused(const struct sts_call *call, const char *code, int status, struct err *err)
 {
     const char *from = call->who ? call->who->provider : "web identity";
-    const char *arn = call->role_arn, *url = call->sts->url;
+    const char *arn = call->role_arn, *url = call->sts->service.url;
     if (strcmp(code, "AccessDenied") == 0)
         err_set(err, ERR_AUTH,
                 "%s: %.200s may not be assumed with the credentials from %s (AccessDenied): allow "
@@ -197,7 +177,8 @@ static int read_credentials(const struct sts_call *call, const struct answer *a,
     };
     int64_t expires_ms = 0;
     if (a->expiration && date_parse_iso8601(a->expiration, &expires_ms) < 0)
-        return err_set(err, ERR_PROTOCOL, "%s: the Expiration is no ISO 8601 date", call->sts->url);
+        return err_set(err, ERR_PROTOCOL, "%s: the Expiration is no ISO 8601 date",
+                       call->sts->service.url);
     int filled = credentials_fill(out, &found, err);
     if (filled < 0) {
         err->code = ERR_PROTOCOL;
@@ -206,7 +187,7 @@ static int read_credentials(const struct sts_call *call, const struct answer *a,
     if (filled == 0)
         return err_set(err, ERR_PROTOCOL,
                        "%s: there are no credentials in the answer: is it an STS endpoint?",
-                       call->sts->url);
+                       call->sts->service.url);
     out->expires_ms = expires_ms;
     return 0;
 }
@@ -228,11 +209,11 @@ static int judge(const struct sts_call *call, const struct http_response *rsp,
         refused(call, a.code, net_err->http_status, err);
     } else if (net_err) {
         err_set(err, ERR_AUTH, "%s answered %d, and not as STS does: check the endpoint",
-                call->sts->url, net_err->http_status);
+                call->sts->service.url, net_err->http_status);
         err->http_status = net_err->http_status;
     } else if (!read) {
         err_set(err, ERR_PROTOCOL, "%s: the answer is not what STS gives (%s): check the endpoint",
-                call->sts->url, malformed.msg);
+                call->sts->service.url, malformed.msg);
     } else {
         rc = read_credentials(call, &a, out, err);
     }
@@ -249,28 +230,8 @@ static int prepare(void *arg, struct http_call *http, struct err *err)
     if (!call->who)
         return 0;
     static const struct sigv4_header headers[] = {{"content-type", CONTENT_TYPE}};
-    char hash[SIGV4_HASH_TEXT_SIZE];
-    sigv4_hash(call->body.data, call->body.len, hash);
-    const struct sigv4_request rq = {
-        .method = "POST",
-        .path = call->sts->path,
-        .headers = headers,
-        .n_headers = 1,
-        .host = call->sts->host,
-        .payload_hash = hash,
-        .normalize_path = true,
-        .region = call->sts->region,
-        .service = "sts",
-        .credentials = call->who,
-        .unix_ms = clock_wall_ms(),
-    };
-    struct sigv4_signed sig;
-    sigv4_sign(&rq, &sig);
-    http_add_header(http, "x-amz-date", sig.amz_date);
-    if (sig.security_token)
-        http_add_header(http, "x-amz-security-token", sig.security_token);
-    http_add_header(http, "Authorization", sig.authorization);
-    sigv4_signed_release(&sig);
+    aws_service_sign(&call->sts->service, http, headers, 1, call->body.data, call->body.len,
+                     call->who);
     return 0;
 }
 
@@ -318,7 +279,7 @@ struct sts_call *sts_assume(struct sts *sts, const struct sts_request *rq, sts_d
     const struct http_header header = {.name = "Content-Type", .value = CONTENT_TYPE};
     const struct http_request request = {
         .method = "POST",
-        .url = sts->url,
+        .url = sts->service.url,
         .headers = &header,
         .n_headers = 1,
         .body = call->body.data,

@@ -62,6 +62,13 @@ static void drop_easy(struct http_call *call)
     call->list = NULL;
 }
 
+static void set_body(struct http_call *call)
+{
+    call->rsp.url = call->url;
+    call->rsp.body = buf_str(&call->answer_body);
+    call->rsp.body_len = call->answer_body.len;
+}
+
 /* Tells the end and frees the call. err NULL: success. */
 static void finish(struct http_call *call, const struct err *err)
 {
@@ -75,9 +82,7 @@ static void finish(struct http_call *call, const struct err *err)
     turn_end(&call->turn, 0);
     if (call->origin)
         origin_put(loop_origins(call->loop), call->origin);
-    call->rsp.url = call->url;
-    call->rsp.body = buf_str(&call->answer_body);
-    call->rsp.body_len = call->answer_body.len;
+    set_body(call);
     call->events.on_done(call->arg, call->headers_done ? &call->rsp : NULL, err);
     answer_headers_release(&call->answer_headers);
     buf_release(&call->answer_body);
@@ -199,7 +204,9 @@ static struct err judge(struct http_call *call, CURLcode code)
     if (error_status && !(code != CURLE_OK && reason_is_cut(call))) {
         const char *after = http_response_header(&call->rsp, "Retry-After");
         err_set(&err, ERR_HTTP, "%s answered %d", what, call->rsp.status);
-        err.http_status = call->rsp.status;
+        set_body(call);
+        err.http_status = call->events.read_status ? call->events.read_status(call->arg, &call->rsp)
+                                                   : call->rsp.status;
         err.retry_after_ms = after ? retry_after_ms(after) : 0;
     } else if (code != CURLE_OK) {
         net_error_from_curl(&err, code, what, call->curl_error);
@@ -231,8 +238,8 @@ void http_easy_done(CURL *easy, CURLcode code)
     struct err err = judge(call, code);
     if (call->unanswered && retry_answered(&err))
         call->unanswered--;
-    bool told = err.code == ERR_NONE || err.code == ERR_HTTP;
-    call->retry.allowed_for = turn_end(&call->turn, told ? call->rsp.status : 0);
+    int told = err.code == ERR_NONE ? call->rsp.status : err.code == ERR_HTTP ? err.http_status : 0;
+    call->retry.allowed_for = turn_end(&call->turn, told);
     if (err.code == ERR_HTTP && err.http_status >= 301 && err.http_status <= 308 &&
         err.http_status != 304 && may_follow(call)) {
         memset(&err, 0, sizeof(err));
@@ -297,6 +304,8 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     call->max_body = rq->max_body;
     call->flags = rq->flags;
     call->timeout_ms = rq->timeout_ms;
+    call->stall_timeout_ms =
+        rq->stall_timeout_ms ? rq->stall_timeout_ms : http_options()->stall_timeout_ms;
     for (size_t i = 0; i < rq->n_headers; i++)
         call->headers[call->n_headers++] = (struct header){
             .name = xstrdup(rq->headers[i].name),

@@ -57,6 +57,9 @@ struct http_request {
     size_t max_body; /* cap on an answer's body that is collected (errors always are, to 64 KiB) */
     unsigned flags;  /* enum http_flags */
     int64_t timeout_ms; /* of an attempt as a whole; 0: none */
+    /* No byte in either direction for so long ends the attempt; 0: as http_options says. For
+     * answers that are waited for on purpose (long polls). */
+    int64_t stall_timeout_ms;
 };
 
 /* An answer. Valid during the callback that gets it. */
@@ -85,6 +88,9 @@ struct http_events {
      * flow until http_resume(), and the rest comes again. NULL: collected instead. Once bytes were
      * handed over the exchange is not retried here. */
     size_t (*on_data)(void *arg, const void *data, size_t len);
+    /* What to take an error status for, where services say "later" by another one than HTTP means
+     * for it; NULL: for what it is. It decides about retries, and becomes err->http_status. */
+    int (*read_status)(void *arg, const struct http_response *rsp);
     /* Once, at the end. err NULL: a 2xx, complete. Otherwise what went wrong; rsp is NULL when
      * there was no answer at all. An error status is ERR_HTTP with err->http_status. */
     void (*on_done)(void *arg, const struct http_response *rsp, const struct err *err);

@@ -44,7 +44,7 @@ struct http_call {
     bool has_body;
     size_t max_body;
     unsigned flags;
-    int64_t timeout_ms;
+    int64_t timeout_ms, stall_timeout_ms;
 
     /* the attempt */
     struct origin *origin; /* of `url`; NULL when that is none */
