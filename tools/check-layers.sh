@@ -15,7 +15,7 @@ declare -A may=(
     [transfer]="net core"
     [platform]="transfer/source.h net core"
     [sink]="transfer/sink.h aws net core"
-    [queue]="aws/sqs*.h event core"
+    [queue]="aws/sqs*.h event net/loop.h core"
     [schedule]="queue transfer core"
     [ingress]="event queue net core"
     [report]="queue core"
@@ -120,6 +120,7 @@ self_test() {
     try 0 src/doctor/doctor_s3.c '#include "aws/s3.h"'
     try 1 src/assemble/assemble.c '#include "report/page.h"'
     try 1 src/queue/sqs.c '#include "aws/s3.h"'
+    try 0 src/queue/sqs.c '#include "net/loop.h"'
     try 1 src/main.c '#include "net/loop.h"'
     try 1 src/aws/s3.c '#include <curl/curl.h>'
     try 1 src/core/json.h '#include <jansson.h>'

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "assemble/assemble.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "assemble/destination.h"
@@ -9,6 +10,7 @@
 #include "net/http.h"
 #include "platform/token.h"
 #include "platform/voxel51.h"
+#include "queue/sqs.h"
 #include "sink/sink_file.h"
 #include "sink/sink_s3.h"
 #include "transfer/key.h"
@@ -95,6 +97,21 @@ static int open_credentials(struct assembly *a, const struct settings *s,
     return a->credentials ? 0 : -1;
 }
 
+/* The URL says where the queue is and in which region; --region is the bucket's. */
+static int open_queue(struct assembly *a, const struct settings *s,
+                      const struct aws_profile *profile, struct err *err)
+{
+    const char *endpoint_url = getenv("AWS_ENDPOINT_URL_SQS");
+    const struct queue_sqs_config config = {
+        .url = settings_text(s, SET_QUEUE),
+        .region = or_else(settings_text(s, SET_REGION), profile->region),
+        .endpoint_url = endpoint_url && *endpoint_url ? endpoint_url : NULL,
+        .credentials = a->credentials,
+    };
+    a->queue = queue_sqs_new(a->loop, &config, err);
+    return a->queue ? 0 : -1;
+}
+
 static int open_source(struct assembly *a, const struct settings *s, const struct token *token,
                        struct err *err)
 {
@@ -140,6 +157,7 @@ static int open_all(struct assembly *a, const struct settings *s, unsigned exten
         goto out;
     a->loop = loop_new(err);
     if (!a->loop || (aws && open_credentials(a, s, &profile, err) < 0) ||
+        (extent & ASSEMBLE_QUEUE && open_queue(a, s, &profile, err) < 0) ||
         (d && open_sink(a, s, d, &profile, err) < 0) ||
         (token && open_source(a, s, token, err) < 0))
         goto out;
@@ -157,6 +175,10 @@ int assemble(struct assembly *a, const struct settings *s, unsigned extent, stru
     bool engine = (extent & ASSEMBLE_ENGINE) == ASSEMBLE_ENGINE;
     int rc = -1;
     memset(a, 0, sizeof(*a));
+    if (extent & ASSEMBLE_QUEUE && !settings_text(s, SET_QUEUE))
+        return err_set(err, ERR_USAGE,
+                       "--queue is missing: give the URL of an SQS queue, "
+                       "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME");
     if (sink && destination_parse(settings_text(s, SET_TO), &d, err) < 0)
         return -1;
     if (engine && key_template_check(settings_text(s, SET_KEY), err) < 0)
@@ -183,6 +205,7 @@ void assembly_release(struct assembly *a)
         a->source->ops->free(a->source);
     if (a->sink)
         a->sink->ops->free(a->sink);
+    queue_sqs_free(a->queue);
     credentials_free(a->credentials);
     loop_free(a->loop);
     memset(a, 0, sizeof(*a));
