@@ -30,6 +30,10 @@ static const enum setting verify_settings[] = {SET_TO, SET_JSON, SET_QUICK, SET_
 static const enum setting sweep_settings[] = {SET_TO,      SET_KEY,  SET_OLDER_THAN,
                                               SET_DRY_RUN, SET_JSON, STORE_ACCESS};
 
+static const enum setting worker_settings[] = {SET_QUEUE,       SET_TO,         SET_KEY,
+                                               SET_CONCURRENCY, SET_VISIBILITY, SET_DRAIN,
+                                               SET_UNTIL_EMPTY, STORING,        STORE_ACCESS};
+
 static const enum setting doctor_settings[] = {
     SET_TO,          SET_THOROUGH,           SET_JSON,          SET_CHECKSUM,
     SET_PART_LAYOUT, SET_CONDITIONAL_WRITES, SET_TOKEN_FILE,    SET_UNSIGNED_PAYLOAD,
@@ -57,6 +61,13 @@ static const struct command commands[] = {
      "Finds unfinished multipart uploads under --to whose key --key can make and that were\n"
      "begun longer ago than --older-than, and aborts them. They are left by runs that were\n"
      "killed; until then, a later fetch of the same job goes on with them.\n"},
+    {"worker", cmd_worker, ACCEPTS(worker_settings), "", 0, 0,
+     "store the outputs of the jobs that an SQS queue names",
+     "Takes messages out of --queue, as the Lambda function does, as many at a time as\n"
+     "--concurrency says, and stores the output of the job that each one names. A message\n"
+     "is removed once its job is stored or will never be. SIGTERM (or SIGINT): takes no\n"
+     "more; what is under way is finished, or left so that another worker goes on with it,\n"
+     "within --drain-timeout.\n"},
     {"doctor", cmd_doctor, ACCEPTS(doctor_settings), "", 0, 0, "check the set-up, piece by piece",
      "Tries what a transfer needs, and says of each thing how it went and what to do about\n"
      "it: the token and the Platform; and of --to the credentials, the rights, and what the\n"

@@ -62,6 +62,7 @@ int cmd_fetch(const struct command_context *ctx);
 int cmd_invoke(const struct command_context *ctx);
 int cmd_verify(const struct command_context *ctx);
 int cmd_sweep(const struct command_context *ctx);
+int cmd_worker(const struct command_context *ctx);
 int cmd_doctor(const struct command_context *ctx);
 int cmd_help(const struct command_context *ctx);
 

@@ -58,6 +58,12 @@
     X(SET_THOROUGH, "thorough", FLAG, NULL, NULL, NULL, NULL,                                      \
       "also try what takes longer: a multipart upload of 12 MiB")                                  \
     X(SET_QUEUE, "queue", TEXT, "URL", "EGRESS_QUEUE", NULL, NULL, "URL of an SQS queue of jobs")  \
+    X(SET_VISIBILITY, "visibility-timeout", DURATION, "TIME", "EGRESS_VISIBILITY_TIMEOUT", "5m",   \
+      "1s..12h", "how long a message stays hidden after its worker was last heard of")             \
+    X(SET_DRAIN, "drain-timeout", DURATION, "TIME", "EGRESS_DRAIN_TIMEOUT", "25s", "0s..1h",       \
+      "how long transfers may go on once the worker is told to end")                               \
+    X(SET_UNTIL_EMPTY, "until-empty", FLAG, NULL, NULL, NULL, NULL,                                \
+      "end when the queue has no more messages to give")                                           \
     X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
       "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
       "~/.voxel51/api-token.json)")                                                                \

@@ -13,7 +13,8 @@
 enum {
     RETRY_MIN_MS = 1000,
     RETRY_MAX_MS = 60 * 1000,
-    FAILURES_MAX = 5, /* in a row, of one that is to end when the queue is empty */
+    EMPTY_MIN_MS = 500, /* of an answer without messages: some servers know no long polls */
+    FAILURES_MAX = 5,   /* in a row, of one that is to end when the queue is empty */
 };
 
 struct slot {
@@ -29,6 +30,7 @@ struct worker {
     unsigned busy;
     struct queue_sqs_op *receive; /* NULL: none under way */
     unsigned received;            /* by it */
+    int64_t asked_ms;             /* when it began; of clock_mono_ms() */
     bool reached;                 /* the queue, ever */
     unsigned failures;            /* in a row */
     struct loop_timer timer;      /* the next attempt; then, the steps of draining */
@@ -222,8 +224,10 @@ static void on_received(void *arg, const struct err *err)
             log_info("messages can be taken again, after %u failed attempts", w->failures);
         w->failures = 0;
         w->reached = true;
-        if (w->config.until_empty && w->received == 0 && w->busy == 0)
+        if (w->received == 0 && w->config.until_empty && w->busy == 0)
             worker_drain(w);
+        else if (w->received == 0 && clock_mono_ms() - w->asked_ms < EMPTY_MIN_MS)
+            loop_timer_start(w->config.loop, &w->timer, RETRY_MIN_MS, timer_due, w);
         poll_queue(w);
     }
 }
@@ -234,6 +238,7 @@ static void poll_queue(struct worker *w)
     if (w->draining || w->receive || w->timer.armed || room == 0)
         return;
     w->received = 0;
+    w->asked_ms = clock_mono_ms();
     w->receive =
         queue_sqs_receive(w->config.queue, room < SQS_BATCH_MAX ? (int)room : SQS_BATCH_MAX,
                           w->config.wait_s, w->config.visibility_s, on_message, on_received, w);
