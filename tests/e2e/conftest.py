@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import programs
+from aws import Aws
 from ceph import Ceph
 from faultproxy import FaultProxy
 from versitygw import VersityGW
@@ -63,6 +64,14 @@ def versitygw():
     gateway = VersityGW().start()
     yield gateway
     gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory):
+    """One moto server for the whole session: SQS, Secrets Manager, STS."""
+    server = Aws().start(tmp_path_factory.mktemp("aws"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture
