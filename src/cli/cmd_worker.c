@@ -15,7 +15,7 @@
 
 enum {
     WAIT_S = SQS_WAIT_MAX_S,
-    WAIT_UNTIL_EMPTY_S = 2,   /* above 0: then all of SQS's servers are asked, not a sample */
+    WAIT_UNTIL_EMPTY_S = 1,   /* above 0: then all of SQS's servers are asked, not a sample */
     SAY_SO_MAX_MS = 5 * 1000, /* to make messages visible again, when the time is up */
 };
 

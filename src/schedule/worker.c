@@ -15,6 +15,7 @@ enum {
     RETRY_MAX_MS = 60 * 1000,
     EMPTY_MIN_MS = 500, /* of an answer without messages: some servers know no long polls */
     FAILURES_MAX = 5,   /* in a row, of one that is to end when the queue is empty */
+    LAST_CALL_MS = 500,
 };
 
 struct slot {
@@ -34,6 +35,7 @@ struct worker {
     bool reached;                 /* the queue, ever */
     unsigned failures;            /* in a row */
     struct loop_timer timer;      /* the next attempt; then, the steps of draining */
+    struct loop_timer last_call;  /* for the receive under way, when there is nothing else */
     bool draining, handed_over, ended;
     struct err err; /* what to end with */
     struct loop_task end_task;
@@ -50,11 +52,26 @@ static void tell_end(void *arg)
     w->config.on_end(w->config.arg, w->err.code == ERR_NONE ? NULL : &w->err);
 }
 
+static void cancel_receive(void *arg)
+{
+    const struct worker *w = arg;
+    if (w->receive)
+        queue_sqs_cancel(w->receive);
+}
+
+/* A receive is cancelled last, and not in a hurry: what SQS answers on a connection that is closed
+ * stays hidden for the whole visibility timeout, and that may be what was just handed over. */
 static void end_if_idle(struct worker *w)
 {
-    if (!w->draining || w->busy || w->receive || w->ended)
+    if (!w->draining || w->busy || w->ended)
         return;
+    if (w->receive) {
+        if (!w->last_call.armed)
+            loop_timer_start(w->config.loop, &w->last_call, LAST_CALL_MS, cancel_receive, w);
+        return;
+    }
     w->ended = true;
+    loop_timer_stop(w->config.loop, &w->last_call);
     loop_timer_stop(w->config.loop, &w->timer);
     loop_post(w->config.loop, &w->end_task, tell_end, w);
 }
@@ -78,8 +95,6 @@ void worker_drain(struct worker *w)
     if (w->draining)
         return;
     w->draining = true;
-    if (w->receive)
-        queue_sqs_cancel(w->receive);
     loop_timer_start(w->config.loop, &w->timer, w->config.drain_ms / 2, drain_step, w);
     end_if_idle(w);
 }
@@ -121,6 +136,7 @@ static void log_result(const struct consumer_result *r, const char *outcome, int
     const struct log_field *fields = LOG_FIELDS(
         LOG_TEXT("message", r->message_id), LOG_TEXT("job", r->job), LOG_TEXT("outcome", outcome),
         LOG_TEXT("error", err_name(r->err.code)), LOG_NUM("bytes", bytes),
+        LOG_NUM("resumed_bytes", r->transfer ? r->transfer->resumed : 0),
         LOG_NUM("duration_ms", duration_ms), LOG_NUM("receives", r->receives));
     if (r->again_s >= 0)
         snprintf(again, sizeof(again), "in %d s", r->again_s);
@@ -151,6 +167,13 @@ static void on_deleted(void *arg, const struct err *err)
     release_slot(arg);
 }
 
+static void on_given_back(void *arg, const struct err *err)
+{
+    if (err)
+        log_warn("a message that came too late comes again when the queue says: %s", err->msg);
+    release_slot(arg);
+}
+
 static void on_consumed(void *arg, const struct consumer_result *r)
 {
     struct slot *slot = arg;
@@ -176,6 +199,10 @@ static void on_message(void *arg, const struct sqs_message *message)
         slot++;
     w->busy++;
     slot->busy = true;
+    if (w->draining) { /* given back */
+        queue_sqs_hide(w->config.queue, message->handle, 0, on_given_back, slot);
+        return;
+    }
     slot->began_ms = clock_mono_ms();
     slot->consumption = consumer_start(w->config.consumer, message, on_consumed, slot);
 }
