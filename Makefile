@@ -214,7 +214,7 @@ e2e: e2e-programs
 
 # What takes minutes: faults in every call, a second S3 server, which is built first, and waiting.
 E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
-            tests/e2e/test_doctor_long.py
+            tests/e2e/test_doctor_long.py tests/e2e/test_worker_long.py
 .PHONY: e2e-long
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)
@@ -225,6 +225,7 @@ e2e-programs:
 run_e2e = EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
 	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
 	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
+	 EGRESS_SECRET_GET="$${EGRESS_SECRET_GET:-$(CURDIR)/$(BUILD)/tests/secret-get}" \
 	 EGRESS_FAULTPROXY="$${EGRESS_FAULTPROXY:-$(CURDIR)/$(BUILD)/tests/faultproxy}" \
 	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini
 
