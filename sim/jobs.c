@@ -214,14 +214,14 @@ int jobs_set_ttl(struct jobs *jobs, uint32_t index, const double *days, const in
                  struct err *err)
 {
     int rc = 0;
+    int64_t now = clock_wall_ms(), max = jobs->sw->ttl_max_ms;
     pthread_mutex_lock(&jobs->lock);
     struct job *job = &jobs->all[index];
-    if (clock_wall_ms() >= job->expires_ms)
+    int64_t until = expires_ms ? *expires_ms : job->expires_ms + (int64_t)(*days * 86400e3);
+    if (now >= job->expires_ms)
         rc = err_set(err, ERR_INPUT, "The job's output has expired; its TTL cannot be changed");
-    else if (expires_ms)
-        job->expires_ms = *expires_ms;
-    else
-        job->expires_ms += (int64_t)(*days * 86400e3);
+    else if (until <= job->expires_ms || max == 0 || until <= now + max)
+        job->expires_ms = until;
     pthread_mutex_unlock(&jobs->lock);
     return rc;
 }

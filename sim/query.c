@@ -187,13 +187,20 @@ static int read_query(struct request *rq, struct query *q, struct err *err)
 {
     *q = (struct query){.sort_field = FIELD_UPLOAD_DATE, .descending = true};
     struct arguments args = {q, err, 0};
-    if (rq->body.len)
+    const struct switches *sw = &rq->sim->sw;
+    if (rq->body.len && sw->query_from != QUERY_FROM_STRING)
         args.rc = read_body(q, &rq->body, err);
-    else
+    else if (sw->query_from != QUERY_FROM_BODY)
         MHD_get_connection_values(rq->connection, MHD_GET_ARGUMENT_KIND, on_argument, &args);
-    if (!q->fields)
+    if (!q->fields || !sw->query_fields)
         q->fields = JOB_FIELDS_QUERY;
-    int64_t max = rq->sim->sw.query_max;
+    if (!sw->query_sort) {
+        q->sort_field = FIELD_UPLOAD_DATE;
+        q->descending = true;
+    }
+    if (q->limit == 0)
+        q->limit = sw->query_default;
+    int64_t max = sw->query_max;
     if (max && (q->limit == 0 || q->limit > max))
         q->limit = max;
     return args.rc;
@@ -424,6 +431,8 @@ enum MHD_Result handle_query(struct request *rq)
 {
     struct query q;
     struct err err = {0};
+    if (rq->sim->sw.query_from == QUERY_FROM_NONE)
+        return respond_error(rq, 404, "Not Found");
     if (read_query(rq, &q, &err) < 0) {
         query_release(&q);
         return respond_error(rq, rq->sim->sw.status_bad_request, "%s", err.msg);
@@ -443,7 +452,8 @@ enum MHD_Result handle_query(struct request *rq)
 /* In the order of creation. */
 enum MHD_Result handle_list(struct request *rq)
 {
-    const struct query everything = {.fields = JOB_FIELDS_QUERY};
+    bool all = rq->sim->sw.list_fields == LIST_FIELDS_ALL;
+    const struct query everything = {.fields = all ? JOB_FIELDS_QUERY : 1u << FIELD_ID};
     struct listing *listing = find_rows(rq->sim, &everything, true);
     return respond_listing(rq, listing);
 }

@@ -31,6 +31,8 @@ enum { ABSENT_NULL, ABSENT_OMIT };
 enum { SEARCH_SENSITIVE, SEARCH_INSENSITIVE };
 enum { ERROR_JSON, ERROR_HTML };
 enum { CLOCK_RUN, CLOCK_STOP };
+enum { QUERY_FROM_ANY, QUERY_FROM_BODY, QUERY_FROM_STRING, QUERY_FROM_NONE };
+enum { LIST_FIELDS_ALL, LIST_FIELDS_ID };
 enum { RETRY_AFTER_SECONDS, RETRY_AFTER_DATE };
 
 struct switches {
@@ -39,7 +41,9 @@ struct switches {
     int64_t status_not_complete, status_expired, status_no_output, status_bad_action, status_done;
     int64_t error_body, status_auth, retry_after;
     /* the job object and the queries */
-    int64_t booleans, absent_dates, search_case, list_expired, query_max, batch_max, batch_success;
+    int64_t booleans, absent_dates, search_case, batch_max, batch_success;
+    int64_t query_max, query_default, query_from, query_sort, query_fields;
+    int64_t list_expired, list_fields;
     const char *query_total;
     /* outputs */
     int64_t output, framing, gzip, etag, ranges, goog_hash, content_md5, digest, hash_lie;
@@ -49,7 +53,8 @@ struct switches {
     int64_t signed_port, signed_ttl_ms, signed_head, log;
     const char *signed_host;
     /* the clock */
-    int64_t clock, auto_start, job_ttl_ms, ready_ms, queued_ms, scheduled_ms, running_ms;
+    int64_t clock, auto_start, job_ttl_ms, ttl_max_ms, ready_ms, queued_ms, scheduled_ms,
+        running_ms;
     /* webhooks */
     int64_t webhook_delay_ms, webhook_jitter_ms, webhook_copies, webhook_retries, webhook_retry_ms;
     const char *webhook_event;

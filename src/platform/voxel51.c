@@ -415,7 +415,8 @@ static void voxel51_free(struct source *source)
     struct voxel51 *v = (struct voxel51 *)source;
     if (!v)
         return;
-    CHECK(!v->queue && v->n_lookups == 0 && v->n_streams == 0);
+    CHECK(!v->queue && v->n_lookups == 0 && v->n_streams == 0 && !v->listing &&
+          v->n_extensions == 0);
     token_wipe(v->authorization, strlen(v->authorization));
     free(v->authorization);
     free(v->base_url);
@@ -429,6 +430,9 @@ static const struct source_ops ops = {
     .open = voxel51_open,
     .resume = voxel51_resume,
     .cancel = voxel51_cancel,
+    .list = voxel51_list,
+    .list_cancel = voxel51_list_cancel,
+    .extend = voxel51_extend,
     .free = voxel51_free,
 };
 

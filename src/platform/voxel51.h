@@ -12,6 +12,10 @@
  *   Any other 4xx on details: ERR_JOB_UNKNOWN; on an output: ERR_JOB_EXPIRED if the job has expired
  *   by now, else ERR_JOB_NO_OUTPUT.
  *
+ * Lists of jobs: by query, in whichever form the Platform takes it, else by /jobs/list; what is not
+ * known about them, and what is done about it, is in voxel51_list.c. A page is held in memory, 64
+ * MiB at most. The outputs' names are not in it.
+ *
  * Messages leave out the job's id: whoever asked for the job names it.
  *
  * All on the loop's thread. http_init() first.

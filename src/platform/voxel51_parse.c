@@ -17,8 +17,9 @@
 #include "core/text.h"
 
 enum {
-    NAME_MAX_BYTES = 8192, /* of a job or a file: more than any store takes as a key */
-    WORD_MAX_BYTES = 64,   /* of a state or a failure type */
+    NAME_MAX_BYTES = 8192,       /* of a job or a file: more than any store takes as a key */
+    WORD_MAX_BYTES = 64,         /* of a state or a failure type */
+    ROW_MAX_BYTES = 1024 * 1024, /* of one job in a list */
     HEADER_VALUE_MAX = 255,
 };
 
@@ -74,15 +75,10 @@ static bool flag_of(json_t *value, bool otherwise)
     return otherwise;
 }
 
-static int parse_details(json_t *o, const char *id, int64_t now_ms, struct source_job *job,
-                         struct err *err)
+/* What the details say besides id and state, which the caller has checked. */
+static void fill_job(json_t *o, const char *id, const char *state, int64_t now_ms,
+                     struct source_job *job)
 {
-    const char *state = text_of(o, "state", NULL);
-    if (strcmp(text_of(o, "id", NULL), id) != 0)
-        return err_set(err, ERR_PROTOCOL,
-                       "the Platform's details are of another job than asked for, or of none");
-    if (!*state)
-        return err_set(err, ERR_PROTOCOL, "the Platform's details of the job have no state");
     CHECK(strlen(id) <= JOB_ID_MAX);
     memcpy(job->id, id, strlen(id) + 1);
     job->name = copy_text(text_of(o, "name", NULL), NAME_MAX_BYTES);
@@ -101,6 +97,18 @@ static int parse_details(json_t *o, const char *id, int64_t now_ms, struct sourc
     job->outputs = xcalloc(1, sizeof(job->outputs[0]));
     job->outputs[0].name = copy_text(text_of(o, "output_filename", "filename"), NAME_MAX_BYTES);
     job->outputs[0].size = -1;
+}
+
+static int parse_details(json_t *o, const char *id, int64_t now_ms, struct source_job *job,
+                         struct err *err)
+{
+    const char *state = text_of(o, "state", NULL);
+    if (strcmp(text_of(o, "id", NULL), id) != 0)
+        return err_set(err, ERR_PROTOCOL,
+                       "the Platform's details are of another job than asked for, or of none");
+    if (!*state)
+        return err_set(err, ERR_PROTOCOL, "the Platform's details of the job have no state");
+    fill_job(o, id, state, now_ms, job);
     return 0;
 }
 
@@ -177,6 +185,130 @@ int voxel51_parse_batch(const char *body, size_t len, int64_t now_ms,
     json_decref(root);
     return rc;
 }
+
+/* ---- lists ---- */
+
+/* A list may be long, so that it is not read into one tree: it is walked, and each job read by
+ * itself. One that cannot be read is then just that one. */
+
+static const char *skip_space(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+        p++;
+    return p;
+}
+
+/* All four: past it, or NULL when it is not there whole. */
+
+static const char *skip_char(const char *p, const char *end, char c)
+{
+    p = skip_space(p, end);
+    return p < end && *p == c ? p + 1 : NULL;
+}
+
+static const char *skip_string(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        if (*p == '\\' && ++p == end)
+            return NULL;
+    return p < end ? p + 1 : NULL;
+}
+
+static const char *skip_word(const char *p, const char *end)
+{
+    const char *start = p;
+    while (p < end && !strchr(" \t\r\n,:[]{}\"", *p))
+        p++;
+    return p > start ? p : NULL;
+}
+
+static const char *skip_value(const char *p, const char *end)
+{
+    size_t depth = 0;
+    do {
+        p = skip_space(p, end);
+        if (p == end)
+            return NULL;
+        if (*p == '{' || *p == '[') {
+            depth++;
+            p++;
+        } else if (depth > 0 && strchr("}],:", *p) && *p) {
+            depth -= *p == '}' || *p == ']';
+            p++;
+        } else {
+            p = *p == '"' ? skip_string(p, end) : skip_word(p, end);
+        }
+    } while (p && depth > 0);
+    return p;
+}
+
+/* The id, if it is one. jansson's strings may hold NULs here: what is before one is no id. */
+static const char *id_of(json_t *row)
+{
+    json_t *id = json_object_get(row, "id");
+    const char *text = json_string_value(id);
+    return text && strlen(text) == json_string_length(id) && job_id_is_valid(text) ? text : NULL;
+}
+
+static void tell_row(const char *text, size_t len, int64_t now_ms, voxel51_row_fn *each, void *arg)
+{
+    json_t *row = NULL;
+    if (len <= ROW_MAX_BYTES)
+        row = json_loadb(text, len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+    const char *id = id_of(row);
+    struct source_job job = {0};
+    if (id)
+        fill_job(row, id, text_of(row, "state", NULL), now_ms, &job);
+    json_decref(row);
+    each(arg, id ? &job : NULL);
+    source_job_release(&job);
+}
+
+static const char *walk_rows(const char *p, const char *end, int64_t now_ms, voxel51_row_fn *each,
+                             void *arg)
+{
+    const char *next = skip_char(p, end, '[');
+    if (!next || skip_char(next, end, ']'))
+        return next ? skip_char(next, end, ']') : NULL;
+    do {
+        p = skip_space(next, end);
+        next = skip_value(p, end);
+        if (!next)
+            return NULL;
+        tell_row(p, (size_t)(next - p), now_ms, each, arg);
+        p = next;
+    } while ((next = skip_char(p, end, ',')));
+    return skip_char(p, end, ']');
+}
+
+/* A member, whether it is the list; NULL when it is none. */
+static const char *walk_member(const char *p, const char *end, int64_t now_ms, bool *found,
+                               voxel51_row_fn *each, void *arg)
+{
+    const char *name = skip_space(p, end);
+    p = name < end && *name == '"' ? skip_string(name, end) : NULL;
+    bool is_list = p && p - name == 6 && memcmp(name, "\"jobs\"", 6) == 0;
+    p = p ? skip_char(p, end, ':') : NULL;
+    *found |= is_list;
+    if (!p)
+        return NULL;
+    return is_list ? walk_rows(p, end, now_ms, each, arg) : skip_value(p, end);
+}
+
+int voxel51_parse_list(const char *body, size_t len, int64_t now_ms, voxel51_row_fn *each,
+                       void *arg, struct err *err)
+{
+    const char *end = body + len, *next = skip_char(body, end, '{'), *p = next;
+    bool found = false;
+    while (next && (p = walk_member(next, end, now_ms, &found, each, arg)))
+        next = skip_char(p, end, ',');
+    p = p ? skip_char(p, end, '}') : NULL;
+    if (!found || !p || skip_space(p, end) != end)
+        return err_set(err, ERR_PROTOCOL, "expected JSON with a list of `jobs`");
+    return 0;
+}
+
+/* ---- signed URLs ---- */
 
 char *voxel51_parse_url(const char *body, size_t len)
 {

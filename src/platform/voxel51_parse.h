@@ -39,6 +39,14 @@ struct voxel51_answer {
 int voxel51_parse_batch(const char *body, size_t len, int64_t now_ms,
                         struct voxel51_answer *answers, size_t n, struct err *err) MUST_CHECK;
 
+/* The answer to GET /jobs or /jobs/list. each() is called for every row in its order: with the job,
+ * whose state_text is "" when the row does not tell it, or with NULL for a row that is none (no
+ * usable id, not JSON, over 1 MiB). -1 (ERR_PROTOCOL) when the answer is no list, or not whole;
+ * rows may have been told before. */
+typedef void voxel51_row_fn(void *arg, const struct source_job *job);
+int voxel51_parse_list(const char *body, size_t len, int64_t now_ms, voxel51_row_fn *each,
+                       void *arg, struct err *err) MUST_CHECK;
+
 /* Whether the body is the Platform's error envelope; its message, printable and cut to the size of
  * `message`, "" if there is none. */
 bool voxel51_parse_error(const char *body, size_t len, char message[VOXEL51_MESSAGE_SIZE]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * voxel51_private: what voxel51.c (details) and voxel51_output.c (bytes) share, and nobody else
- * sees.
+ * voxel51_private: what voxel51.c (details), voxel51_output.c (bytes), voxel51_list.c and
+ * voxel51_extend.c share, and nobody else sees.
  */
 #ifndef EGRESS_PLATFORM_VOXEL51_PRIVATE_H
 #define EGRESS_PLATFORM_VOXEL51_PRIVATE_H
@@ -30,6 +30,10 @@ struct voxel51 {
     struct lookup *lookups; /* requests under way, n_lookups of them */
     size_t n_lookups;
     bool no_batch; /* the Platform does not know the route */
+
+    struct voxel51_listing *listing; /* under way, or NULL */
+    int list_form;                   /* enum form of voxel51_list.c: the one that was of use */
+    size_t n_extensions;             /* under way */
 };
 
 /* "BASE/jobs/ID" and what follows it. Caller frees. */
@@ -51,5 +55,13 @@ struct source_stream *voxel51_open(struct source *source, const struct source_jo
                                    const struct source_events *events, void *arg);
 void voxel51_resume(struct source_stream *stream);
 void voxel51_cancel(struct source_stream *stream);
+
+/* source_ops of voxel51_list.c and voxel51_extend.c */
+void voxel51_list(struct source *source, int64_t since_ms,
+                  void (*each)(void *arg, const struct source_job *job), source_done_fn *done,
+                  void *arg);
+void voxel51_list_cancel(struct source *source);
+void voxel51_extend(struct source *source, const char *job_id, int days, int64_t *expires_ms,
+                    source_done_fn *done, void *arg);
 
 #endif
