@@ -168,7 +168,7 @@ static void rewind_list(struct voxel51_listing *l)
 {
     size_t back = 4 * (l->next - l->offset);
     l->offset = back < l->next ? l->next - back : 0;
-    l->checks = l->offset > 0 && ++l->rewinds < REWINDS_MAX;
+    l->checks = l->offset > 0;
     log_debug("the Platform's list of jobs has moved; going back to row %zu", l->offset);
 }
 
@@ -203,10 +203,10 @@ static bool advance(struct voxel51_listing *l)
         return true;
     }
     l->paged = true;
-    l->v->list_form = l->form;
+    l->v->list_form = (int)l->form;
     if (l->form == FORM_LIST || (!l->checks && page->n == 0))
         return false;
-    if (l->checks && page->overlap == none) {
+    if (l->checks && page->overlap == none && l->rewinds++ < REWINDS_MAX) {
         rewind_list(l);
         return true;
     }
@@ -232,6 +232,8 @@ static void on_no_page(struct voxel51_listing *l, const struct err *err)
 {
     if (l->paged || l->form == FORM_LIST) {
         l->err = *err;
+        if (err->http_status == 403)
+            l->err.code = ERR_AUTH;
         err_prefix(&l->err, "the Platform's list of jobs");
     } else if (err->code == ERR_HTTP) {
         snprintf(l->unusable, sizeof(l->unusable), "%d", err->http_status);

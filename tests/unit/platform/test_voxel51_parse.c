@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/buf.h"
 #include "core/clock.h"
 #include "core/mem.h"
 
@@ -215,6 +216,124 @@ static void batches(void **state)
     assert_int_equal(err.code, ERR_PROTOCOL);
 }
 
+struct rows {
+    size_t n, none;
+    char ids[256];
+    struct source_job last; /* texts gone */
+};
+
+static void on_row(void *arg, const struct source_job *job)
+{
+    struct rows *r = arg;
+    r->n++;
+    r->none += !job;
+    if (!job)
+        return;
+    r->last = *job;
+    size_t used = strlen(r->ids);
+    snprintf(r->ids + used, sizeof(r->ids) - used, "%s=%s ", job->id, job->state_text);
+}
+
+static void lists(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t n, none;
+        const char *ids;
+    } rows[] = {
+        {"{\"jobs\":[]}", 0, 0, ""},
+        {" { \"jobs\" : [ ] , \"n\" : { \"a\" : [ 1 , { } ] } } \n", 0, 0, ""},
+        {"{\"a\":\"}]\\\"\",\"jobs\":[{\"id\":\"x\",\"state\":\"READY\"},{\"id\":\"y\"}],\"b\":-"
+         "1e9}",
+         2, 0, "x=READY y= "},
+        {"{\"jobs\":[{\"id\":\"x\",\"state\":\"A\",\"name\":\"\\u0000\",\"n\":[{}]}]}", 1, 0,
+         "x=A "},
+        {"{\"jobs\":[{\"id\":\"x\",\"state\":7}]}", 1, 0, "x= "},
+        /* one that is no job does not hide the others */
+        {"{\"jobs\":[null,7,\"x\",[],{},{\"id\":7},{\"id\":\"a/"
+         "b\"},{\"id\":\"a\\u0000b\"},{\"id\":\"\"},"
+         "{\"id\":\"x\" \"state\":1},{\"id\":\"x\",\"name\":\"\xff\"},{\"id\":\"z\"}]}",
+         12, 11, "z= "},
+        /* the same one twice */
+        {"{\"jobs\":[{\"id\":\"x\"},{\"id\":\"x\"}]}", 2, 0, "x= x= "},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct err err = {0};
+        struct rows r = {0};
+        if (voxel51_parse_list(rows[i].text, strlen(rows[i].text), now_ms, on_row, &r, &err) < 0)
+            fail_msg("%s", rows[i].text);
+        assert_int_equal(r.n, rows[i].n);
+        assert_int_equal(r.none, rows[i].none);
+        assert_string_equal(r.ids, rows[i].ids);
+    }
+    struct err err = {0};
+    struct rows r = {0};
+    static const char full[] =
+        "{\"jobs\":[{\"id\":\"x\",\"state\":\"FAILED\",\"expired\":0,"
+        "\"expiration_date\":\"2020-01-23T15:00:00.000Z\",\"failure_type\":\"USER\","
+        "\"completion_date\":\"2020-01-20T15:09:42Z\"}]}";
+    assert_int_equal(voxel51_parse_list(full, strlen(full), now_ms, on_row, &r, &err), 0);
+    assert_int_equal(r.last.state, JOB_FAILED);
+    assert_false(r.last.expired);
+    assert_true(r.last.expires_ms == 1579791600000 && r.last.completed_ms == 1579532982000);
+}
+
+static void what_is_no_list(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        " ",
+        "{",
+        "{}",
+        "[]",
+        "{\"jobs\"",
+        "{\"jobs\":",
+        "{\"jobs\":[",
+        "{\"jobs\":{}}",
+        "{\"jobs\":null}",
+        "{\"jobs\":[]",
+        "{\"jobs\":[]}x",
+        "{\"jobs\":[}",
+        "{\"jobs\":[]]",
+        "{\"jobs\":[{\"id\":\"x\"}",
+        "{\"jobs\":[{\"id\":\"x\"},",
+        "{\"jobs\":[{\"id\":\"x\"},]}",
+        "{\"jobs\":[{\"id\":\"x",
+        "{\"jobs\":[{\"id\":\"x\\",
+        "{\"jobs\":[],}",
+        "{\"jobs\":[],\"a\"}",
+        "{\"jobs\":[] \"a\":1}",
+        "{\"a\":{\"jobs\":[]}}",
+        "<html>",
+        "{\"error\":{\"code\":404}}",
+        "{jobs:[]}",
+        "{\"jobs\":[:]}",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct err err = {0};
+        struct rows r = {0};
+        if (voxel51_parse_list(bad[i], strlen(bad[i]), now_ms, on_row, &r, &err) == 0)
+            fail_msg("%s", bad[i]);
+        assert_int_equal(err.code, ERR_PROTOCOL);
+    }
+    struct err err = {0};
+    struct rows r = {0};
+    assert_int_equal(voxel51_parse_list("{\"jobs\":[]}\0", 12, now_ms, on_row, &r, &err), -1);
+    /* deeper than a parser would go: skipped without going there */
+    struct buf deep = BUF_INIT(1 << 20);
+    buf_str_append(&deep, "{\"jobs\":[");
+    for (int i = 0; i < 100000; i++)
+        buf_byte(&deep, '[');
+    for (int i = 0; i < 100000; i++)
+        buf_byte(&deep, ']');
+    buf_str_append(&deep, ",{\"id\":\"x\"}]}");
+    assert_int_equal(voxel51_parse_list(buf_str(&deep), deep.len, now_ms, on_row, &r, &err), 0);
+    assert_true(r.n == 2 && r.none == 1);
+    buf_release(&deep);
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -341,6 +460,8 @@ int main(void)
         cmocka_unit_test(absent_and_odd_fields),
         cmocka_unit_test(what_are_no_details),
         cmocka_unit_test(batches),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(what_is_no_list),
         cmocka_unit_test(errors),
         cmocka_unit_test(ranges),
         cmocka_unit_test(hashes),
