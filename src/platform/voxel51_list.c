@@ -146,7 +146,7 @@ static void on_row(void *arg, const struct source_job *job)
     memcpy(page->last, job->id, sizeof(page->last));
     if (strcmp(job->id, l->known) == 0)
         page->overlap = 0;
-    if (*job->state_text)
+    else if (*job->state_text)
         tell(l, job);
     else
         look_up(l, job->id);
@@ -182,7 +182,7 @@ static void use_next_form(struct voxel51_listing *l)
     else
         log_info("the Platform does not take a job query as a body (%s); asking by query string",
                  l->unusable);
-    *l->unusable = '\0';
+    *l->unusable = *l->known = '\0';
     l->next = l->offset = l->before.n = 0;
     l->checks = l->paged = false;
 }

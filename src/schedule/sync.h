@@ -4,8 +4,10 @@
  * have a receipt; soonest to expire first (those of unknown expiry last). Finds only: who calls it
  * transfers them (schedule/batch) or puts them into a queue.
  *
- * The receipts are listed, not read: one request a thousand. One beside which a marker lies
- * (receipt.h) may be of an upload that was never finished; only those are read. Loop's thread.
+ * The source is listed first, so that only the jobs that count are held (some 80 bytes each,
+ * SYNC_JOBS_MAX of them) however many receipts there are, and a job that is stored meanwhile is not
+ * missing. The receipts are listed, not read: one request a thousand. One beside which a marker
+ * lies (receipt.h) may be of an upload that was never finished; only those are read. Loop's thread.
  *
  *     struct sync_config config = {.source = source, .sink = sink, .on_end = on_end, .arg = me};
  *     struct sync *sync = sync_start(loop, &config);
@@ -19,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/loop.h"
 #include "transfer/sink.h"
 #include "transfer/source.h"
 
@@ -26,22 +29,24 @@ struct sync;
 
 struct sync_config { /* borrowed: outlives the sync */
     struct source *source;
-    struct sink *sink;
-    int64_t since_ms; /* jobs that completed before are left out; 0: none are */
+    struct sink *sink; /* NULL: no receipts are kept, and all that finished may be missing */
+    int64_t since_ms;  /* jobs that completed before are left out; 0: none are */
     /* Once, when nothing is under way any more; err: it is not known what is missing. */
     void (*on_end)(void *arg, const struct err *err);
     void *arg;
 };
 
+enum { SYNC_JOBS_MAX = 1000000 }; /* more that count: ERR_TOO_LARGE */
+
 struct sync_counts {
     size_t listed;                 /* finished jobs that the source told of */
     size_t stored;                 /* of them: with a receipt */
-    size_t expired, failed, older; /* left out */
+    size_t expired, failed, older; /* left out; one that came twice counts twice */
     size_t missing;
 };
 
 struct sync_job {
-    char id[JOB_ID_MAX + 1];
+    const char *id;
     int64_t expires_ms, completed_ms; /* Unix time; 0: not known */
 };
 
