@@ -24,6 +24,9 @@
 static const enum setting fetch_settings[] = {SET_TO,          SET_KEY, SET_FORCE,   SET_JSON,
                                               SET_CONCURRENCY, STORING, STORE_ACCESS};
 static const enum setting invoke_settings[] = {SET_TO, SET_KEY, SET_FORCE, STORING, STORE_ACCESS};
+static const enum setting sync_settings[] = {
+    SET_TO,         SET_KEY,         SET_SINCE, SET_DRY_RUN, SET_QUEUE,
+    SET_EXTEND_TTL, SET_CONCURRENCY, SET_JSON,  STORING,     STORE_ACCESS};
 static const enum setting verify_settings[] = {SET_TO, SET_JSON, SET_QUICK, SET_CONCURRENCY,
                                                STORE_ACCESS};
 
@@ -52,6 +55,10 @@ static const struct command commands[] = {
      "Reads an API Gateway proxy event (version 1 or 2) or the bare body of a webhook,\n"
      "{\"id\":...,\"event\":\"job_complete\",\"msg\":...}, from a file or from standard input,\n"
      "stores the job's output, and prints the answer: a JSON object with statusCode.\n"},
+    {"sync", cmd_sync, ACCEPTS(sync_settings), "", 0, 0, "store what webhooks missed",
+     "Asks the Platform which jobs have finished, compares with the receipts under --to, and\n"
+     "stores what is missing, soonest to expire first; with --queue the jobs are put into\n"
+     "that SQS queue instead, for a worker to store. Running it again is harmless.\n"},
     {"verify", cmd_verify, ACCEPTS(verify_settings), "", 0, 0,
      "compare what is stored with its receipts",
      "Reads every receipt under --to and compares the objects that it names: size and\n"

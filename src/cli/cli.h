@@ -61,6 +61,7 @@ const struct command *cli_commands(size_t *n);
 int cmd_fetch(const struct command_context *ctx);
 int cmd_invoke(const struct command_context *ctx);
 int cmd_verify(const struct command_context *ctx);
+int cmd_sync(const struct command_context *ctx);
 int cmd_sweep(const struct command_context *ctx);
 int cmd_worker(const struct command_context *ctx);
 int cmd_doctor(const struct command_context *ctx);

@@ -55,6 +55,11 @@
       "leave alone what was begun later than so long ago")                                         \
     X(SET_DRY_RUN, "dry-run", FLAG, NULL, NULL, NULL, NULL,                                        \
       "say what would be done, and do it not")                                                     \
+    X(SET_SINCE, "since", TEXT, "TIME", NULL, NULL, NULL,                                          \
+      "leave out jobs that completed before: a date (2020-01-20, 2020-01-20T15:00:00Z), or so "    \
+      "long ago (12h, 3d)")                                                                        \
+    X(SET_EXTEND_TTL, "extend-ttl", INT, "DAYS", NULL, NULL, "1..365",                             \
+      "keep outputs for so many days from now that would expire sooner and are not stored yet")    \
     X(SET_THOROUGH, "thorough", FLAG, NULL, NULL, NULL, NULL,                                      \
       "also try what takes longer: a multipart upload of 12 MiB")                                  \
     X(SET_QUEUE, "queue", TEXT, "URL", "EGRESS_QUEUE", NULL, NULL, "URL of an SQS queue of jobs")  \

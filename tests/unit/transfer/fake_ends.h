@@ -31,7 +31,11 @@ struct fake_source_config {
     struct err describe_err;  /* code != 0: describe fails with it */
     enum job_state state;
     bool expired;
-    int outputs; /* of every job; 0: one, -1: none */
+    int outputs;                     /* of every job; 0: one, -1: none */
+    const struct source_job *listed; /* n_listed of them, borrowed; in that order */
+    size_t n_listed;
+    struct err list_err; /* code != 0: the list ends with it */
+    bool list_held;      /* the list does not end until it is cancelled */
 };
 
 struct fake_sink_config {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "tests/unit/transfer/fake_ends.h"
 
@@ -15,6 +16,14 @@ struct fake_source {
     struct loop *loop;
     struct fake_source_config config;
     unsigned seed, streams, version, described;
+    struct { /* a list under way; done NULL: none */
+        void (*each)(void *arg, const struct source_job *job);
+        source_done_fn *done;
+        void *arg;
+        size_t next;
+        bool cancelled, posted;
+        struct loop_task task;
+    } listing;
 };
 
 struct source_stream {
@@ -202,6 +211,86 @@ static void describe_cancel(struct source *base, const struct source_job *job)
     (void)job;
 }
 
+static void list_step(void *arg);
+
+static void list_again(struct fake_source *s)
+{
+    if (s->listing.posted)
+        return;
+    s->listing.posted = true;
+    loop_post(s->loop, &s->listing.task, list_step, s);
+}
+
+/* A few jobs a turn of the loop, as pages would bring them. */
+static void list_step(void *arg)
+{
+    struct fake_source *s = arg;
+    struct err cancelled = {.code = ERR_CANCELLED}, *err = NULL;
+    s->listing.posted = false;
+    for (int i = 0; i < 3 && s->listing.next < s->config.n_listed && !s->listing.cancelled; i++)
+        s->listing.each(s->listing.arg, &s->config.listed[s->listing.next++]);
+    if (s->listing.cancelled)
+        err = &cancelled;
+    else if (s->listing.next < s->config.n_listed || s->config.list_held) {
+        if (s->listing.next < s->config.n_listed)
+            list_again(s);
+        return;
+    } else if (s->config.list_err.code != ERR_NONE) {
+        err = &s->config.list_err;
+    }
+    source_done_fn *done = s->listing.done;
+    s->listing.done = NULL;
+    done(s->listing.arg, err);
+}
+
+static void list(struct source *base, int64_t since_ms,
+                 void (*each)(void *arg, const struct source_job *job), source_done_fn *done,
+                 void *arg)
+{
+    struct fake_source *s = (struct fake_source *)base;
+    (void)since_ms;
+    CHECK(!s->listing.done);
+    s->listing.each = each;
+    s->listing.done = done;
+    s->listing.arg = arg;
+    s->listing.next = 0;
+    s->listing.cancelled = false;
+    list_again(s);
+}
+
+static void list_cancel(struct source *base)
+{
+    struct fake_source *s = (struct fake_source *)base;
+    if (!s->listing.done)
+        return;
+    s->listing.cancelled = true;
+    list_again(s);
+}
+
+struct extending {
+    struct loop_task task;
+    source_done_fn *done;
+    void *arg;
+};
+
+static void extended(void *arg)
+{
+    struct extending *x = arg;
+    x->done(x->arg, NULL);
+    free(x);
+}
+
+static void extend(struct source *base, const char *job_id, int days, int64_t *expires_ms,
+                   source_done_fn *done, void *arg)
+{
+    struct fake_source *s = (struct fake_source *)base;
+    struct extending *x = xcalloc(1, sizeof(*x));
+    (void)job_id;
+    *x = (struct extending){.done = done, .arg = arg};
+    *expires_ms = clock_wall_ms() + (int64_t)days * 24 * 3600 * 1000;
+    loop_post(s->loop, &x->task, extended, x);
+}
+
 static void free_base(struct source *base)
 {
     free(base);
@@ -217,6 +306,9 @@ struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_
         .open = open_stream,
         .resume = resume,
         .cancel = cancel,
+        .list = list,
+        .list_cancel = list_cancel,
+        .extend = extend,
         .free = free_base,
     };
     struct fake_source *s = xcalloc(1, sizeof(*s));
