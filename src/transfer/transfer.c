@@ -17,11 +17,12 @@ enum { NAME_KEPT_MAX = 1024 }; /* bytes of a stranger's text that go into a rece
 
 struct engine {
     struct engine_config config;
-    struct part_pool *pool;   /* owned */
-    unsigned moving;          /* slots taken */
-    struct transfer *copying; /* those with a copy under way */
-    struct transfer *first_waiting;
-    struct transfer **last_waiting;
+    struct part_pool *pool;         /* owned */
+    unsigned moving;                /* slots taken */
+    struct transfer *copying;       /* those with a copy under way */
+    struct transfer *first_waiting; /* for a slot; soonest to expire first */
+    struct loop_task slot_task;
+    bool slot_posted;
     struct copy_deadline deadline;
     struct loop_timer timer; /* while there is a deadline */
 };
@@ -65,7 +66,6 @@ struct engine *engine_new(const struct engine_config *config)
     struct engine *engine = xcalloc(1, sizeof(*engine));
     engine->config = *config;
     engine->pool = part_pool_new(config->loop, config->memory);
-    engine->last_waiting = &engine->first_waiting;
     return engine;
 }
 
@@ -98,8 +98,6 @@ static void start_waiting(struct engine *engine)
     while (engine->first_waiting && engine->moving < engine->config.concurrency) {
         struct transfer *t = engine->first_waiting;
         engine->first_waiting = t->next_waiting;
-        if (!engine->first_waiting)
-            engine->last_waiting = &engine->first_waiting;
         engine->moving++;
         t->started_ms = clock_mono_ms();
         set_phase(t, PHASE_COPY);
@@ -107,15 +105,41 @@ static void start_waiting(struct engine *engine)
     }
 }
 
-static void stop_waiting(struct transfer *t)
+static void slot_task(void *arg)
+{
+    struct engine *engine = arg;
+    engine->slot_posted = false;
+    start_waiting(engine);
+}
+
+static bool expires_sooner(const struct transfer *a, const struct transfer *b)
+{
+    int64_t at = a->job.expires_ms, other = b->job.expires_ms;
+    return at && (!other || at < other);
+}
+
+/* Slots are given from a task, after all jobs whose details came together have lined up. */
+static void wait_for_slot(struct transfer *t)
 {
     struct engine *engine = t->engine;
     struct transfer **at = &engine->first_waiting;
+    while (*at && !expires_sooner(t, *at))
+        at = &(*at)->next_waiting;
+    t->next_waiting = *at;
+    *at = t;
+    set_phase(t, PHASE_SLOT);
+    if (engine->slot_posted)
+        return;
+    engine->slot_posted = true;
+    loop_post(engine->config.loop, &engine->slot_task, slot_task, engine);
+}
+
+static void stop_waiting(struct transfer *t)
+{
+    struct transfer **at = &t->engine->first_waiting;
     while (*at != t)
         at = &(*at)->next_waiting;
     *at = t->next_waiting;
-    if (!*at)
-        engine->last_waiting = at;
 }
 
 /* ---- the end ---- */
@@ -391,10 +415,7 @@ static void on_details(void *arg, const struct err *err)
         fail(t, err ? err : &why);
         return;
     }
-    set_phase(t, PHASE_SLOT);
-    *t->engine->last_waiting = t;
-    t->engine->last_waiting = &t->next_waiting;
-    start_waiting(t->engine);
+    wait_for_slot(t);
 }
 
 static void ask_details(struct transfer *t)
