@@ -10,6 +10,9 @@
 
 enum { READ_AT_A_TIME = 16 };
 
+/* Why a job does not count; the two low bits of its entry in `left_out`. */
+enum reason { FAILED, EXPIRED, OLDER };
+
 /* What lies in the destination of a job. */
 enum { HAS_RECEIPT = 1, HAS_MARKER = 2 };
 
@@ -26,6 +29,8 @@ struct sync {
     struct sync_job *jobs; /* owned; n of them: at first all that count, in the end the missing */
     size_t n, size;
     unsigned char *has; /* owned; of each job, once all are there */
+    uint64_t *left_out; /* owned; n_left_out of them: a hash of the id, and the reason */
+    size_t n_left_out, left_out_size;
     struct sync_counts counts;
     char *prefix;              /* owned; of the receipts' keys */
     struct doubtful *doubtful; /* owned; n_doubtful of them */
@@ -184,6 +189,28 @@ static void on_receipts(void *arg, const struct err *err)
 
 /* ---- the source's list ---- */
 
+/* Only to be counted, each once. FNV-1a: who makes two ids collide has miscounted himself. */
+static void leave_out(struct sync *s, const char *id, enum reason reason)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (; *id; id++)
+        hash = (hash ^ (unsigned char)*id) * 0x100000001b3;
+    if (s->n_left_out == s->left_out_size) {
+        s->left_out_size = s->left_out_size ? 2 * s->left_out_size : 256;
+        s->left_out = xrealloc(s->left_out, s->left_out_size * sizeof(s->left_out[0]));
+    }
+    s->left_out[s->n_left_out++] = (hash & ~(uint64_t)3) | reason;
+}
+
+static void take_in(struct sync *s, const struct source_job *job)
+{
+    if (s->n == s->size) {
+        s->size = s->size ? 2 * s->size : 256;
+        s->jobs = xrealloc(s->jobs, s->size * sizeof(s->jobs[0]));
+    }
+    s->jobs[s->n++] = (struct sync_job){xstrdup(job->id), job->expires_ms, job->completed_ms};
+}
+
 static void on_job(void *arg, const struct source_job *job)
 {
     struct sync *s = arg;
@@ -191,39 +218,54 @@ static void on_job(void *arg, const struct source_job *job)
         return;
     s->counts.listed++;
     if (job->state == JOB_FAILED) {
-        s->counts.failed++;
+        leave_out(s, job->id, FAILED);
     } else if (job->expired) {
-        s->counts.expired++;
+        leave_out(s, job->id, EXPIRED);
     } else if (job->completed_ms && job->completed_ms < s->config.since_ms) {
-        s->counts.older++;
-    } else if (s->n == SYNC_JOBS_MAX) {
+        leave_out(s, job->id, OLDER);
+    } else if (s->n < SYNC_JOBS_MAX) {
+        take_in(s, job);
+    } else {
         err_set(&s->err, ERR_TOO_LARGE,
                 "over %d finished jobs at a time; expected fewer: leave out the older ones "
                 "(--since)",
                 SYNC_JOBS_MAX);
         s->config.source->ops->list_cancel(s->config.source);
-    } else {
-        if (s->n == s->size) {
-            s->size = s->size ? 2 * s->size : 256;
-            s->jobs = xrealloc(s->jobs, s->size * sizeof(s->jobs[0]));
-        }
-        s->jobs[s->n++] = (struct sync_job){xstrdup(job->id), job->expires_ms, job->completed_ms};
     }
 }
 
-static void leave_out_copies(struct sync *s)
+static void drop_copies(struct sync *s)
 {
     size_t n = s->n > 0;
     if (s->n > 1)
         qsort(s->jobs, s->n, sizeof(s->jobs[0]), by_id);
     for (size_t i = 1; i < s->n; i++) {
-        if (strcmp(s->jobs[i].id, s->jobs[n - 1].id) == 0)
+        if (by_id(&s->jobs[i], &s->jobs[n - 1]) == 0)
             free_id(&s->jobs[i]);
         else
             s->jobs[n++] = s->jobs[i];
     }
-    s->counts.listed -= s->n - n;
     s->n = n;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void count(struct sync *s)
+{
+    struct sync_counts *c = &s->counts;
+    size_t *counts[] = {[FAILED] = &c->failed, [EXPIRED] = &c->expired, [OLDER] = &c->older};
+    if (s->n_left_out)
+        qsort(s->left_out, s->n_left_out, sizeof(s->left_out[0]), by_number);
+    for (size_t i = 0; i < s->n_left_out; i++)
+        if (i == 0 || s->left_out[i] != s->left_out[i - 1])
+            ++*counts[s->left_out[i] & 3];
+    c->listed = s->n + c->failed + c->expired + c->older;
+    free(s->left_out);
+    s->left_out = NULL;
 }
 
 static void on_listed(void *arg, const struct err *err)
@@ -236,7 +278,8 @@ static void on_listed(void *arg, const struct err *err)
         finish(s);
         return;
     }
-    leave_out_copies(s);
+    drop_copies(s);
+    count(s);
     s->has = xcalloc(s->n, 1);
     if (!s->config.sink || s->n == 0)
         finish(s);
@@ -299,6 +342,7 @@ void sync_free(struct sync *s)
         free_id(&s->jobs[i]);
     free(s->jobs);
     free(s->has);
+    free(s->left_out);
     free(s->prefix);
     free(s->doubtful);
     spread_free(s->reading);

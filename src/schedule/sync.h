@@ -5,9 +5,10 @@
  * transfers them (schedule/batch) or puts them into a queue.
  *
  * The source is listed first, so that only the jobs that count are held (some 80 bytes each,
- * SYNC_JOBS_MAX of them) however many receipts there are, and a job that is stored meanwhile is not
- * missing. The receipts are listed, not read: one request a thousand. One beside which a marker
- * lies (receipt.h) may be of an upload that was never finished; only those are read. Loop's thread.
+ * SYNC_JOBS_MAX of them; 8 bytes for each of the others) however many receipts there are, and a job
+ * that is stored meanwhile is not missing. The receipts are listed, not read: one request a
+ * thousand. One beside which a marker lies (receipt.h) may be of an upload that was never finished;
+ * only those are read. Loop's thread.
  *
  *     struct sync_config config = {.source = source, .sink = sink, .on_end = on_end, .arg = me};
  *     struct sync *sync = sync_start(loop, &config);
@@ -39,9 +40,9 @@ struct sync_config { /* borrowed: outlives the sync */
 enum { SYNC_JOBS_MAX = 1000000 }; /* more that count: ERR_TOO_LARGE */
 
 struct sync_counts {
-    size_t listed;                 /* finished jobs that the source told of */
-    size_t stored;                 /* of them: with a receipt */
-    size_t expired, failed, older; /* left out; one that came twice counts twice */
+    size_t listed; /* finished jobs that the source told of; so far, before on_end */
+    size_t stored; /* of them: with a receipt */
+    size_t expired, failed, older; /* left out */
     size_t missing;
 };
 

@@ -17,9 +17,9 @@ QUERY_FIELDS = (
 ).split()
 
 
-def query(s, body):
+def query(s, body, **kwargs):
     """As both clients do since 2020: a JSON body on GET."""
-    return s.get("/jobs", json=body)
+    return s.get("/jobs", json=body, **kwargs)
 
 
 def error_of(answer):
@@ -223,6 +223,27 @@ def test_paging_and_sort(sim):
     assert [job["id"] for job in descending] == got[:-11:-1]
 
 
+def test_where_a_query_is_read_is_a_switch(sim):
+    for where, limits in (("any", (2, 3)), ("body", (2, 4)), ("string", (5, 3))):
+        s = sim("--generate", 5, "--set", f"query_from={where}", "--set", "query_default=4")
+        both = query(s, {"limit": 2, "sort": "id:asc"}, params={"limit": 5}).json()["jobs"]
+        alone = s.get("/jobs", params={"limit": 3}).json()["jobs"]
+        assert (len(both), len(alone)) == limits, where
+    s = sim("--generate", 5, "--set", "query_from=none")
+    assert error_of(query(s, {})) == 404
+    assert len(s.get("/jobs/list").json()["jobs"]) == 5
+
+
+def test_what_a_query_heeds_is_a_switch(sim):
+    s = sim("--generate", 5, "--set", "query_fields=no", "--set", "query_sort=no",
+            "--set", "query_default=3", "--set", "list_fields=id")  # fmt: skip
+    jobs = query(s, {"fields": "id", "sort": "id:asc"}).json()["jobs"]
+    assert len(jobs) == 3 and all("state" in job for job in jobs)
+    other_way = query(s, {"sort": "id:desc"}).json()["jobs"]
+    assert [job["id"] for job in jobs] == [job["id"] for job in other_way]
+    assert all(list(job) == ["id"] for job in s.get("/jobs/list").json()["jobs"])
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -315,6 +336,16 @@ def test_a_past_date_deletes_the_output_for_good(sim):
     assert s.details(job)["expired"] is True
     assert s.get(f"/jobs/{job}/output").status_code == 404
     assert error_of(s.request("PUT", f"/jobs/{job}/ttl", data={"days": "9"})) == 400
+
+
+def test_the_longest_ttl_is_a_switch(sim):
+    s = sim("--generate", "1", "--set", "ttl_max=5d")
+    job = s.ids()[0]
+    before = s.details(job)["expiration_date"]
+    assert s.request("PUT", f"/jobs/{job}/ttl", data={"days": "3"}).status_code == 204
+    assert s.details(job)["expiration_date"] == before
+    assert s.request("PUT", f"/jobs/{job}/ttl", data={"days": "1"}).status_code == 204
+    assert s.details(job)["expiration_date"] > before
 
 
 def test_archive(sim):

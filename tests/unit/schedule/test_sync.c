@@ -229,12 +229,17 @@ static void what_comes_twice(void **state)
         add(&r, "b", 2);
         add(&r, "a", 1);
         add(&r, "stored", 1);
+        add(&r, "failed", 1);
+        r.jobs[r.n - 1].state = JOB_FAILED;
+        add(&r, "expired", 1);
+        r.jobs[r.n - 1].expired = true;
     }
     put_receipt(&r, "stored", "");
     start(&r, 0, true);
     finish(&r);
     assert_string_equal(buf_str(&r.missing), "a b ");
-    assert_true(r.counts.listed == 3 && r.counts.stored == 1 && r.counts.missing == 2);
+    assert_true(r.counts.listed == 5 && r.counts.stored == 1 && r.counts.missing == 2);
+    assert_true(r.counts.failed == 1 && r.counts.expired == 1);
     end(&r);
 }
 
