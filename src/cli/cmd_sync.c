@@ -241,6 +241,8 @@ static void on_extended(void *arg, size_t index, const struct err *err)
         log_event(LOG_WARN,
                   LOG_FIELDS(LOG_TEXT("job", job->id), LOG_TEXT("error", err_name(err->code))),
                   "job %s is not kept longer: %s", job->id, err->msg);
+        if (err_exit_status(err) == STATUS_REFUSED) /* so will be the others */
+            spread_stop(s->spread);
     } else if (s->expires_ms[index] > job->expires_ms) {
         s->extended++;
         print_job(s, "extended", job, s->expires_ms[index]);
@@ -282,7 +284,7 @@ static void on_sent(void *arg, size_t index, const struct err *err)
     transfers_log_failure(job->id, err);
     if (s->json)
         print_failure_json(s, job->id, err);
-    if (err_exit_status(err) == STATUS_REFUSED) /* the others would be, too */
+    if (err_exit_status(err) == STATUS_REFUSED) /* so will be the others */
         spread_stop(s->spread);
 }
 
@@ -297,7 +299,7 @@ static void transfer_all(struct syncing *s)
 
 static void send_all(struct syncing *s)
 {
-    s->sending = xcalloc(s->counts.missing, sizeof(s->sending[0]));
+    s->sending = xcalloc(s->counts.missing, sizeof(void *));
     s->progress = progress_new(s->assembly.loop, stderr, refresh, s);
     spread_out(s, s->counts.missing, SEND_AT_A_TIME, send_one, on_sent);
     progress_free(s->progress);

@@ -26,9 +26,9 @@ static void start_next(struct spread_slot *slot)
     s->config.start(s->config.arg, slot->index, slot);
 }
 
-void spread_done(void *arg, const struct err *err)
+void spread_done(void *begun, const struct err *err)
 {
-    struct spread_slot *slot = arg;
+    struct spread_slot *slot = begun;
     struct spread *s = slot->spread;
     s->running--;
     s->config.on_each(s->config.arg, slot->index, err);

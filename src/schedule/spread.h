@@ -38,7 +38,7 @@ struct spread *spread_start(struct loop *loop, const struct spread_config *confi
 void spread_stop(struct spread *spread);
 void spread_free(struct spread *spread); /* after on_end; NULL is fine */
 
-/* Of the type that completions have. slot: what start() got. */
-void spread_done(void *slot, const struct err *err);
+/* Of the type that completions have. begun: the slot that start() got. */
+void spread_done(void *begun, const struct err *err);
 
 #endif
