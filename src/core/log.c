@@ -3,11 +3,13 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/mem.h"
 #include "core/text.h"
 
 enum { LINE_MAX_BYTES = 8 * 1024 };
@@ -19,6 +21,8 @@ static struct {
     void (*before)(void *arg);
     void (*after)(void *arg);
     void *hook_arg;
+    const struct log_field *common; /* borrowed; or NULL */
+    char *secret;                   /* owned; or NULL */
 } logger = {.level = LOG_INFO};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -35,6 +39,17 @@ void log_set_hooks(void (*before)(void *arg), void (*after)(void *arg), void *ar
     logger.before = before;
     logger.after = after;
     logger.hook_arg = arg;
+}
+
+void log_set_common(const struct log_field *fields)
+{
+    logger.common = fields;
+}
+
+void log_redact(const char *secret)
+{
+    free(logger.secret);
+    logger.secret = secret && *secret ? xstrdup(secret) : NULL;
 }
 
 int log_level_parse(const char *s, enum log_level *level)
@@ -100,7 +115,18 @@ static void format_json(struct buf *line, enum log_level level, const struct log
     text_json_quote(line, msg);
     for (const struct log_field *f = fields; f && f->key; f++)
         add_field(line, f);
+    for (const struct log_field *f = logger.common; f && f->key; f++)
+        add_field(line, f);
     buf_str_append(line, "}\n");
+}
+
+static void redact(char *line)
+{
+    size_t len = strlen(logger.secret), stars = len < 3 ? len : 3;
+    for (char *at = line; (at = strstr(at, logger.secret)); at += stars) {
+        memcpy(at, "***", stars);
+        memmove(at + stars, at + len, strlen(at + len) + 1);
+    }
 }
 
 void log_event(enum log_level level, const struct log_field *fields, const char *fmt, ...)
@@ -119,6 +145,10 @@ void log_event(enum log_level level, const struct log_field *fields, const char 
         format_json(&line, level, fields, msg);
     else
         format_human(&line, level, msg);
+    if (logger.secret && line.data) {
+        redact(line.data);
+        line.len = strlen(line.data);
+    }
     FILE *out = logger.out ? logger.out : stderr;
     if (logger.before)
         logger.before(logger.hook_arg);

@@ -37,6 +37,14 @@ struct log_field {
 /* Before any thread is started. LOG_AUTO: human when `out` is a terminal, JSON otherwise. */
 void log_init(FILE *out, enum log_level level, enum log_format format);
 
+/* Fields that every JSON line has from now on, behind its own; borrowed until replaced. NULL: none.
+ * One thread's business at a time. */
+void log_set_common(const struct log_field *fields);
+
+/* From now on this text is *** wherever it would stand in a line. Copied. NULL or "": none. It has
+ * nothing that JSON would escape. Before any thread is started, or with none other that logs. */
+void log_redact(const char *secret);
+
 /* Called before and after each line is written, so that a progress display can step aside.
  * NULLs to remove. */
 void log_set_hooks(void (*before)(void *arg), void (*after)(void *arg), void *arg);

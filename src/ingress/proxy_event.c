@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/mem.h"
 #include "core/text.h"
@@ -73,7 +74,26 @@ static int take_body(const json_t *root, struct ingress_request *request, struct
     return json_is_true(flag) ? decode_base64(request, err) : 0;
 }
 
-static int take_proxy(const json_t *root, struct ingress_request *request, struct err *err)
+/* Anything but a plain string is no token. */
+static char *take_token(const json_t *value)
+{
+    const char *s = json_string_value(value);
+    return s && strlen(s) == json_string_length(value) ? xstrdup(s) : NULL;
+}
+
+static void take_tokens(json_t *root, struct ingress_request *request)
+{
+    const json_t *query = json_object_get(root, "queryStringParameters");
+    request->query_token = take_token(json_object_get(query, "token"));
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(root, "headers"), name,
+                        value) if (!request->header_token &&
+                                   strcasecmp(name, "x-egress-token") == 0) request->header_token =
+        take_token(value);
+}
+
+static int take_proxy(json_t *root, struct ingress_request *request, struct err *err)
 {
     const json_t *method = json_object_get(root, "httpMethod");
     const json_t *path = json_object_get(root, "path");
@@ -85,6 +105,7 @@ static int take_proxy(const json_t *root, struct ingress_request *request, struc
             return err_set(err, ERR_INPUT, "the proxy event has no requestContext.http.method");
     }
     request->path = xstrdup(json_is_string(path) ? json_string_value(path) : "");
+    take_tokens(root, request);
     if (take_method(method, &request->method, err) < 0)
         return -1;
     return take_body(root, request, err);
@@ -123,5 +144,7 @@ void ingress_request_release(struct ingress_request *request)
     free(request->method);
     free(request->path);
     free(request->body);
+    free(request->query_token);
+    free(request->header_token);
     *request = (struct ingress_request){0};
 }

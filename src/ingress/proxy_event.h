@@ -31,6 +31,9 @@ struct ingress_request {
     char *path;      /* owned; "" when the event has none */
     char *body;      /* owned; decoded; NUL-terminated behind body_len; never NULL */
     size_t body_len; /* 0: no body */
+    /* A shared secret that the sender gave: owned; NULL when there is none. */
+    char *query_token;  /* ?token=, decoded */
+    char *header_token; /* x-egress-token, in any case */
 };
 
 /* What is no proxy event (nor JSON at all) is taken as the bare body: event_parse() tells what is

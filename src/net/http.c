@@ -130,7 +130,10 @@ static void turn_has_come(void *arg)
 static void take_turn(struct http_call *call)
 {
     drop_easy(call);
-    if (turn_take(&call->turn, call->origin, turn_has_come, call))
+    /* An answer that is waited for on purpose (a long poll) is no load, and would keep others. */
+    bool patient =
+        call->flags & HTTP_NO_STALL || call->stall_timeout_ms != http_options()->stall_timeout_ms;
+    if (patient || turn_take(&call->turn, call->origin, turn_has_come, call))
         start_attempt(call);
 }
 

@@ -36,6 +36,7 @@ enum http_flags {
     HTTP_NO_PROXY = 1 << 2, /* straight there, whatever the environment says */
     /* The URL is somebody else's word: not to a loopback or link-local address. */
     HTTP_PUBLIC_ONLY = 1 << 3,
+    HTTP_NO_STALL = 1 << 4, /* silence is no failure: the answer may be hours away */
 };
 
 struct http_header {

@@ -76,12 +76,51 @@ static void json_holds_with_the_longest_hostile_text(void **state)
     }
 }
 
+static void common_fields_come_behind_those_of_the_line(void **state)
+{
+    (void)state;
+    log_set_common(LOG_FIELDS(LOG_TEXT("request_id", "r-1")));
+    char *text = logged(LOG_JSON, LOG_FIELDS(LOG_TEXT("job", "j")), "m");
+    json_t *line = one_json_line(text);
+    assert_true(strstr(text, "\"job\"") < strstr(text, "\"request_id\""));
+    assert_string_equal(json_string_value(json_object_get(line, "request_id")), "r-1");
+    json_decref(line);
+    free(text);
+    text = logged(LOG_JSON, NULL, "m");
+    assert_non_null(strstr(text, "r-1"));
+    free(text);
+    log_set_common(NULL);
+    text = logged(LOG_JSON, NULL, "m");
+    assert_null(strstr(text, "r-1"));
+    free(text);
+}
+
+static void a_secret_is_stars_wherever_it_stands(void **state)
+{
+    (void)state;
+    log_redact("s3cret-token");
+    char *text = logged(LOG_HUMAN, NULL, "s3cret-token, s3cret-toke, s3cret-tokens3cret-token");
+    assert_string_equal(text, "egress: warning: ***, s3cret-toke, ******\n");
+    free(text);
+    text = logged(LOG_JSON, LOG_FIELDS(LOG_TEXT("url", "/?token=s3cret-token&x")), "m");
+    json_t *line = one_json_line(text);
+    assert_string_equal(json_string_value(json_object_get(line, "url")), "/?token=***&x");
+    json_decref(line);
+    free(text);
+    log_redact(NULL);
+    text = logged(LOG_HUMAN, NULL, "s3cret-token");
+    assert_string_equal(text, "egress: warning: s3cret-token\n");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(human),
         cmocka_unit_test(json),
         cmocka_unit_test(json_holds_with_the_longest_hostile_text),
+        cmocka_unit_test(common_fields_come_behind_those_of_the_line),
+        cmocka_unit_test(a_secret_is_stars_wherever_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

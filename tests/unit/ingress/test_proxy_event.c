@@ -157,6 +157,36 @@ static void decoded_bytes_may_be_any(void **state)
     ingress_request_release(&request);
 }
 
+static void has_tokens(const char *data, const char *query, const char *header)
+{
+    struct ingress_request request = parsed(data);
+    assert_string_equal(request.query_token ? request.query_token : "(none)", query);
+    assert_string_equal(request.header_token ? request.header_token : "(none)", header);
+    ingress_request_release(&request);
+}
+
+static void tokens(void **state)
+{
+    (void)state;
+    has_tokens("{\"httpMethod\":\"POST\",\"queryStringParameters\":{\"token\":\"q\"},"
+               "\"headers\":{\"Host\":\"h\",\"X-Egress-Token\":\"t\"}}",
+               "q", "t");
+    has_tokens("{\"requestContext\":{\"http\":{\"method\":\"POST\"}},"
+               "\"queryStringParameters\":{\"Token\":\"q\"},"
+               "\"headers\":{\"x-egress-token\":\"t\"}}",
+               "(none)", "t");
+    has_tokens("{\"httpMethod\":\"POST\",\"queryStringParameters\":null,\"headers\":null}",
+               "(none)", "(none)");
+    has_tokens("{\"httpMethod\":\"POST\",\"queryStringParameters\":[\"token\"],\"headers\":7}",
+               "(none)", "(none)");
+    has_tokens("{\"httpMethod\":\"POST\",\"queryStringParameters\":{\"token\":[\"q\"]},"
+               "\"headers\":{\"x-egress-token\":\"a\\u0000b\"}}",
+               "(none)", "(none)");
+    has_tokens(
+        "{\"id\":\"a\",\"event\":\"job_complete\",\"queryStringParameters\":{\"token\":\"q\"}}",
+        "(none)", "(none)");
+}
+
 static void members_of_the_wrong_type(void **state)
 {
     (void)state;
@@ -193,6 +223,7 @@ int main(void)
         cmocka_unit_test(what_is_no_proxy_event_is_the_body_itself),
         cmocka_unit_test(base64),
         cmocka_unit_test(decoded_bytes_may_be_any),
+        cmocka_unit_test(tokens),
         cmocka_unit_test(members_of_the_wrong_type),
         cmocka_unit_test(size_and_depth),
     };
