@@ -144,21 +144,25 @@ static void make_engine(struct assembly *a, const struct settings *s)
     a->engine = engine_new(&config);
 }
 
-/* What is on the network: d is NULL without a sink, token without a source. */
+/* What is on the network and not there yet. token: NULL without a source. */
 static int open_all(struct assembly *a, const struct settings *s, unsigned extent,
                     const struct destination *d, const struct token *token, struct err *err)
 {
     struct aws_profile profile = {0};
-    bool aws = extent & ASSEMBLE_QUEUE || (d && d->kind == DESTINATION_S3);
+    bool sink = extent & ASSEMBLE_SINK && !a->sink;
+    bool queue = extent & ASSEMBLE_QUEUE && !a->queue;
+    bool aws = extent & ASSEMBLE_AWS || queue || (sink && d->kind == DESTINATION_S3);
     int rc = -1;
     if (aws && aws_profile_load(settings_text(s, SET_PROFILE), &profile, err) < 0)
         return -1;
-    if (start_http(s, or_else(settings_text(s, SET_CA_BUNDLE), profile.ca_bundle), err) < 0)
-        goto out;
-    a->loop = loop_new(err);
-    if (!a->loop || (aws && open_credentials(a, s, &profile, err) < 0) ||
-        (extent & ASSEMBLE_QUEUE && open_queue(a, s, &profile, err) < 0) ||
-        (d && open_sink(a, s, d, &profile, err) < 0) ||
+    if (!a->loop) {
+        if (start_http(s, or_else(settings_text(s, SET_CA_BUNDLE), profile.ca_bundle), err) < 0)
+            goto out;
+        a->loop = loop_new(err);
+    }
+    if (!a->loop || (aws && !a->credentials && open_credentials(a, s, &profile, err) < 0) ||
+        (queue && open_queue(a, s, &profile, err) < 0) ||
+        (sink && open_sink(a, s, d, &profile, err) < 0) ||
         (token && open_source(a, s, token, err) < 0))
         goto out;
     rc = 0;
@@ -167,42 +171,74 @@ out:
     return rc;
 }
 
-int assemble(struct assembly *a, const struct settings *s, unsigned extent, struct err *err)
+/* *d is to be released in any case. */
+static int check(const struct settings *s, unsigned extent, struct destination *d, struct err *err)
 {
-    struct destination d = {0};
-    struct token token = {0};
-    bool sink = extent & ASSEMBLE_SINK, source = extent & ASSEMBLE_SOURCE;
-    bool engine = (extent & ASSEMBLE_ENGINE) == ASSEMBLE_ENGINE;
-    int rc = -1;
-    memset(a, 0, sizeof(*a));
     if (extent & ASSEMBLE_QUEUE && !settings_text(s, SET_QUEUE))
         return err_set(err, ERR_USAGE,
                        "--queue is missing: give the URL of an SQS queue, "
                        "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME");
-    if (sink && destination_parse(settings_text(s, SET_TO), &d, err) < 0)
+    if (extent & ASSEMBLE_SINK && destination_parse(settings_text(s, SET_TO), d, err) < 0)
         return -1;
-    if (engine && key_template_check(settings_text(s, SET_KEY), err) < 0)
+    return (extent & ASSEMBLE_ENGINE) == ASSEMBLE_ENGINE
+               ? key_template_check(settings_text(s, SET_KEY), err)
+               : 0;
+}
+
+int assemble_check(const struct settings *s, unsigned extent, struct err *err)
+{
+    struct destination d = {0};
+    int rc = check(s, extent, &d, err);
+    destination_release(&d);
+    return rc;
+}
+
+int assemble_more(struct assembly *a, const struct settings *s, unsigned extent,
+                  const struct token *token, struct err *err)
+{
+    struct destination d = {0};
+    struct token loaded = {0};
+    bool source = extent & ASSEMBLE_SOURCE && !a->source;
+    int rc = -1;
+    if (check(s, extent, &d, err) < 0)
         goto out;
-    if (source && token_load(settings_text(s, SET_TOKEN_FILE), &token, err) < 0)
+    if (source && !token) {
+        if (token_load(settings_text(s, SET_TOKEN_FILE), &loaded, err) < 0)
+            goto out;
+        token = &loaded;
+    }
+    if (open_all(a, s, extent, &d, source ? token : NULL, err) < 0)
         goto out;
-    if (open_all(a, s, extent, sink ? &d : NULL, source ? &token : NULL, err) < 0)
-        goto out;
-    if (engine)
+    if ((extent & ASSEMBLE_ENGINE) == ASSEMBLE_ENGINE && !a->engine)
         make_engine(a, s);
     rc = 0;
 out:
-    token_release(&token);
+    token_release(&loaded);
     destination_release(&d);
+    return rc;
+}
+
+int assemble(struct assembly *a, const struct settings *s, unsigned extent, struct err *err)
+{
+    memset(a, 0, sizeof(*a));
+    int rc = assemble_more(a, s, extent, NULL, err);
     if (rc < 0)
         assembly_release(a);
     return rc;
 }
 
-void assembly_release(struct assembly *a)
+void assembly_drop_source(struct assembly *a)
 {
     engine_free(a->engine);
+    a->engine = NULL;
     if (a->source)
         a->source->ops->free(a->source);
+    a->source = NULL;
+}
+
+void assembly_release(struct assembly *a)
+{
+    assembly_drop_source(a);
     if (a->sink)
         a->sink->ops->free(a->sink);
     queue_sqs_free(a->queue);

@@ -26,6 +26,7 @@ enum assemble_extent {
     ASSEMBLE_SINK = 1 << 0,
     ASSEMBLE_SOURCE = 1 << 1,
     ASSEMBLE_QUEUE = 1 << 2, /* of SET_QUEUE */
+    ASSEMBLE_AWS = 1 << 4,   /* credentials alone */
     ASSEMBLE_ENGINE = 1 << 3 | ASSEMBLE_SINK | ASSEMBLE_SOURCE,
 };
 
@@ -42,6 +43,15 @@ struct assembly {
  * success only. */
 int assemble(struct assembly *a, const struct settings *s, unsigned extent,
              struct err *err) MUST_CHECK;
+/* Adds what is not there yet; on failure what was there stays. token: the Platform's, for a source
+ * that is to be added; NULL: the one that the settings lead to. */
+struct token;
+int assemble_more(struct assembly *a, const struct settings *s, unsigned extent,
+                  const struct token *token, struct err *err) MUST_CHECK;
+/* What of it can be told from the settings alone. */
+int assemble_check(const struct settings *s, unsigned extent, struct err *err) MUST_CHECK;
+/* Takes out the source and the engine, for others to be added. No transfer may be under way. */
+void assembly_drop_source(struct assembly *a);
 /* Nothing may be under way. A zeroed one is fine. */
 void assembly_release(struct assembly *a);
 
