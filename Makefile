@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # egress: the only build file.
 #
-#   make            builds build/egress and build/egress-sim
+#   make            builds build/egress, build/bootstrap (for Lambda) and build/egress-sim
 #   make deps       installs the Debian packages that make, make check and make bench need
 #   make demo       installs what is missing, builds, shows the main job end to end (under a minute)
 #   make check      build, layer check, linters, unit tests, end-to-end tests, sanitizers
@@ -81,7 +81,7 @@ FAULTPROXY_SOURCES := $(wildcard tests/faultproxy/*.c)
 TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/faultproxy
 BENCH_SOURCES := $(wildcard bench/*.c)
 BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
-SOURCES := src/main.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
+SOURCES := src/main.c src/bootstrap.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
            $(FAULTPROXY_SOURCES)
 
 Q := $(if $(V),,@)
@@ -103,7 +103,7 @@ deps:
 	@tools/install-deps.sh build check bench
 
 .PHONY: programs
-programs: $(BUILD)/egress $(BUILD)/egress-sim
+programs: $(BUILD)/egress $(BUILD)/egress-sim $(BUILD)/bootstrap
 
 $(BUILD)/egress: $(call objects,src/main.c) $(LIB)
 	$(call told,link)
@@ -112,6 +112,11 @@ $(BUILD)/egress: $(call objects,src/main.c) $(LIB)
 $(BUILD)/egress-sim: $(call objects,$(SIM_SOURCES)) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(sim_libs)
+
+# The Lambda program. Of the library only what it needs is linked.
+$(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(LIB)
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 $(LIB): $(call objects,$(LIB_SOURCES))
 	@rm -f $@
@@ -223,6 +228,7 @@ e2e-long: e2e-programs $(VERSITYGW)
 e2e-programs:
 	+@$(MAKE) $(PARALLEL) programs tool-programs
 run_e2e = EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
+	 EGRESS_BOOTSTRAP="$${EGRESS_BOOTSTRAP:-$(CURDIR)/$(BUILD)/bootstrap}" \
 	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
 	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
 	 EGRESS_SECRET_GET="$${EGRESS_SECRET_GET:-$(CURDIR)/$(BUILD)/tests/secret-get}" \

@@ -4,15 +4,14 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "assemble/assemble.h"
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "core/log.h"
-#include "core/mem.h"
 #include "ingress/accept.h"
+#include "lambda/job_answer.h"
 
 /* What is longer than accept takes is read far enough to be refused as such. */
 enum { EVENT_FILE_MAX = 6 * 1024 * 1024 };
@@ -43,25 +42,6 @@ static int read_file(const char *path, struct buf *out, struct err *err)
     return 0;
 }
 
-static void answer_with(struct invocation *in, const struct transfer_result *r)
-{
-    size_t n = r->receipt->n_outputs;
-    struct answer_object *objects = xcalloc(n, sizeof(*objects));
-    struct buf *where = xcalloc(n, sizeof(*where));
-    for (size_t i = 0; i < n; i++) {
-        where[i] = BUF_INIT(8192);
-        in->assembly.sink->ops->locate(in->assembly.sink, r->receipt->outputs[i].key, &where[i]);
-        objects[i] = (struct answer_object){.key = r->receipt->outputs[i].key,
-                                            .location = buf_str(&where[i]),
-                                            .size = r->receipt->outputs[i].size};
-    }
-    answer_stored(in->answer, r->job, r->outcome == TRANSFER_ALREADY, objects, n);
-    for (size_t i = 0; i < n; i++)
-        buf_release(&where[i]);
-    free(where);
-    free(objects);
-}
-
 static void on_done(void *arg, const struct transfer_result *r)
 {
     struct invocation *in = arg;
@@ -70,12 +50,11 @@ static void on_done(void *arg, const struct transfer_result *r)
         log_event(LOG_ERROR,
                   LOG_FIELDS(LOG_TEXT("job", r->job), LOG_TEXT("error", err_name(r->err.code))),
                   "job %s: %s", r->job, r->err.msg);
-        answer_failed(in->answer, r->job, &r->err);
         in->status = err_exit_status(&r->err);
     } else {
-        answer_with(in, r);
         in->status = STATUS_OK;
     }
+    job_answer(in->answer, in->assembly.sink, r);
     loop_stop(in->assembly.loop);
 }
 

@@ -43,6 +43,26 @@ void answer_failed(struct answer *answer, const char *job, const struct err *err
     set_error(answer, 500, "failed", job, err_name(err->code), err->msg);
 }
 
+void answer_unauthorized(struct answer *answer, const struct err *err)
+{
+    set_error(answer, 401, "rejected", NULL, err_name(err->code), err->msg);
+}
+
+void answer_unavailable(struct answer *answer, const char *job, const struct err *err)
+{
+    set_error(answer, 503, "not accepted", job, err_name(err->code),
+              "not accepted for now, the log says why; send the webhook again");
+}
+
+void answer_queued(struct answer *answer, const char *job)
+{
+    struct buf b = BUF_INIT(BODY_MAX);
+    add_member(&b, "status", "queued");
+    add_member(&b, "job", job);
+    buf_byte(&b, '}');
+    *answer = (struct answer){200, buf_take(&b)};
+}
+
 static void format_object(struct buf *b, const struct answer_object *object)
 {
     add_member(b, "key", object->key);
@@ -90,6 +110,11 @@ static bool refuse(struct answer *answer, int status, const char *error, const c
 static bool refuse_input(struct answer *answer, const struct err *err)
 {
     return refuse(answer, err->code == ERR_TOO_LARGE ? 413 : 400, err_name(err->code), err->msg);
+}
+
+void answer_refused(struct answer *answer, const struct err *err)
+{
+    (void)refuse_input(answer, err);
 }
 
 bool accept_event(const char *method, const void *body, size_t len, struct event *event,

@@ -40,6 +40,16 @@ bool accept_event(const char *method, const void *body, size_t len, struct event
 bool accept_proxy_event(const void *data, size_t len, struct event *event,
                         struct answer *answer) MUST_CHECK;
 
+/* 400 or 413: what came is no request (logged). */
+void answer_refused(struct answer *answer, const struct err *err);
+/* 401 {"status":"rejected",...}: it did not bring the webhook token. err: what was expected. */
+void answer_unauthorized(struct answer *answer, const struct err *err);
+/* 503 {"status":"not accepted",...}: the sender is to try again. job may be NULL. What err says is
+ * for the log: strangers may read this. */
+void answer_unavailable(struct answer *answer, const char *job, const struct err *err);
+/* 200 {"status":"queued","job":...} */
+void answer_queued(struct answer *answer, const char *job);
+
 struct answer_object {
     const char *key;
     const char *location; /* as a user would name it: s3://BUCKET/KEY or a path */

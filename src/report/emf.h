@@ -33,10 +33,10 @@
     X(EMF_REPAIRED, "RepairedBySync", "Count") /* jobs that no webhook had brought */              \
     X(EMF_BYTES, "Bytes", "Bytes")             /* stored */
 
-/* X(id, name, unit): one value for each job. */
+/* X(id, name, unit): one value for each job that was stored. */
 #define EMF_VALUES(X)                                                                              \
-    X(EMF_SECONDS_TO_EXPIRY, "SecondsToExpiry", "Seconds") /* left when it was stored */           \
-    X(EMF_AGE, "AgeAtReceipt", "Seconds")                  /* since the job was complete */
+    X(EMF_SECONDS_TO_EXPIRY, "SecondsToExpiry", "Seconds") /* left by then */                      \
+    X(EMF_AGE, "AgeAtReceipt", "Seconds") /* of the job, complete, when its event came */
 
 enum emf_count {
 #define EMF_ENUM(id, ...) id,

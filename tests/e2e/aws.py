@@ -114,5 +114,12 @@ class Aws:
         queue = Queue(client, url)
         return (queue, dead_letters) if dead_letters_after else queue
 
+    def secret(self, value):
+        """A new one, of text or bytes; its name."""
+        name = f"secret-{next(self.numbers)}"
+        kind = "SecretBinary" if isinstance(value, bytes) else "SecretString"
+        self.client("secretsmanager").create_secret(Name=name, **{kind: value})
+        return name
+
     def stop(self):
         self.run.kill()

@@ -10,11 +10,12 @@ import programs
 from aws import Aws
 from ceph import Ceph
 from faultproxy import FaultProxy
+from lambda_runtime import Function
 from versitygw import VersityGW
 
 
 def pytest_configure(config):
-    for program in (programs.EGRESS, programs.SIM):
+    for program in (programs.EGRESS, programs.BOOTSTRAP, programs.SIM):
         if not os.access(program, os.X_OK):
             raise pytest.UsageError(f"{program} is not there; run `make`")
 
@@ -72,6 +73,36 @@ def aws(tmp_path_factory):
     server = Aws().start(tmp_path_factory.mktemp("aws"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def function(request, tmp_path_factory):
+    """function(sim=s, s3=ceph, aws=aws, queue=q, env={...}) runs build/bootstrap (EGRESS_BOOTSTRAP)
+    as Lambda does; .invoke(event)."""
+    home = tmp_path_factory.mktemp("function")
+    functions = []
+    request.node.programs = getattr(request.node, "programs", []) + [functions]
+
+    def start(sim=None, s3=None, aws=None, queue=None, env=None):
+        merged = {}
+        if sim is not None:
+            merged.update(sim.env)
+        if aws is not None:
+            merged.update(aws.env)
+            merged["AWS_ENDPOINT_URL"] = aws.url
+        if s3 is not None:
+            merged.update(s3.env)
+            merged["AWS_ENDPOINT_URL_S3"] = s3.url
+        if queue is not None:
+            merged["EGRESS_QUEUE"] = queue.url
+        merged.update(env or {})
+        merged = {name: str(value) for name, value in merged.items() if value is not None}
+        functions.append(Function(merged, home))
+        return functions[-1]
+
+    yield start
+    for one in functions:
+        one.finish()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 EGRESS = os.environ.get("EGRESS_BIN", str(ROOT / "build" / "egress"))
+BOOTSTRAP = os.environ.get("EGRESS_BOOTSTRAP", str(ROOT / "build" / "bootstrap"))
 SIM = os.environ.get("EGRESS_SIM", str(ROOT / "build" / "egress-sim"))
 
 SANITIZER_REPORT = re.compile(
