@@ -58,19 +58,18 @@ struct lambda_runtime;
 struct lambda_runtime *lambda_runtime_new(const struct lambda_runtime_config *config);
 /* After on_end, before anything was asked, or with an invocation that is not answered. NULL is
  * fine. */
-void lambda_runtime_free(struct lambda_runtime *runtime);
+void lambda_runtime_free(struct lambda_runtime *rt);
 
 /* Asks for the first invocation; further ones are asked for when one has been answered. */
-void lambda_runtime_next(struct lambda_runtime *runtime);
+void lambda_runtime_next(struct lambda_runtime *rt);
 
 /* The function's result, JSON; copied. */
-void lambda_runtime_respond(struct lambda_runtime *runtime, const char *json, size_t len);
+void lambda_runtime_respond(struct lambda_runtime *rt, const char *json, size_t len);
 /* The invocation failed: Lambda counts it as an error, and tries an asynchronous one again. type:
  * a word, "Egress.config"; all of what is sent is err's message, and so without secrets. */
-void lambda_runtime_fail(struct lambda_runtime *runtime, const char *type, const struct err *err);
+void lambda_runtime_fail(struct lambda_runtime *rt, const char *type, const struct err *err);
 
 /* In place of lambda_runtime_next(): the function cannot start. Ends in on_end with this err. */
-void lambda_runtime_init_fail(struct lambda_runtime *runtime, const char *type,
-                              const struct err *err);
+void lambda_runtime_init_fail(struct lambda_runtime *rt, const char *type, const struct err *err);
 
 #endif

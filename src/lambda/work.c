@@ -17,7 +17,7 @@
 enum {
     AGAIN_S = 120,        /* a batch that could not be begun */
     ANSWER_MAX = 4 << 20, /* 10,000 messages at most are in a batch */
-    AT_A_TIME = 10,
+    AT_A_TIME = 100,      /* what moves data is fewer (EGRESS_CONCURRENCY); these ask about jobs */
 };
 
 struct item { /* a message */
@@ -35,9 +35,10 @@ struct item { /* a message */
 
 struct work {
     struct lambda *l;
-    struct item *items; /* owned; n of them */
-    size_t n, under_way;
+    struct item *items;        /* owned; n of them */
+    size_t n, next, under_way; /* next: to be begun */
     bool refreshed;
+    bool late; /* nothing more is begun */
     struct loop_timer last;
     struct spread *spread; /* putting all back */
     struct err err;
@@ -109,6 +110,7 @@ static void tell(struct item *item)
 }
 
 static void begin(struct work *w);
+static void start_more(struct work *w);
 
 static void on_refreshed(struct lambda *l, bool changed)
 {
@@ -153,8 +155,8 @@ static void on_consumed(void *arg, const struct consumer_result *r)
     item->refused = !w->refreshed && lambda_token_refused(&r->err);
     if (!item->refused)
         tell(item);
-    if (--w->under_way == 0)
-        settle(w);
+    w->under_way--;
+    start_more(w);
 }
 
 /* ---- the start ---- */
@@ -162,13 +164,40 @@ static void on_consumed(void *arg, const struct consumer_result *r)
 static void last_call(void *arg)
 {
     struct work *w = arg;
+    w->late = true;
     secret_cancel(&w->l->platform_token);
     for (size_t i = 0; i < w->n; i++)
         if (w->items[i].consumption)
             consumer_cancel(w->items[i].consumption);
 }
 
+static void start_one(struct work *w, struct item *item)
+{
+    struct lambda *l = w->l;
+    if (w->late) {
+        err_set(&item->err, ERR_TIMEOUT, "the time was up before it was begun");
+        item->later = true;
+        tell(item);
+        return;
+    }
+    w->under_way++;
+    item->consumption = consumer_start(l->consumer, item->message, on_consumed, item);
+}
+
 /* All messages, or after another token was fetched those that were refused. */
+static void start_more(struct work *w)
+{
+    for (; w->next < w->n && w->under_way < AT_A_TIME; w->next++) {
+        struct item *item = &w->items[w->next];
+        if (w->refreshed && !item->refused)
+            continue;
+        item->refused = false;
+        start_one(w, item);
+    }
+    if (w->under_way == 0)
+        settle(w);
+}
+
 static void start_all(struct work *w)
 {
     struct lambda *l = w->l;
@@ -177,14 +206,8 @@ static void start_all(struct work *w)
     if (!l->consumer)
         l->consumer = consumer_new(&config);
     engine_set_deadline(l->assembly.engine, l->deadline_ms);
-    for (size_t i = 0; i < w->n; i++) {
-        struct item *item = &w->items[i];
-        if (w->refreshed && !item->refused)
-            continue;
-        item->refused = false;
-        w->under_way++;
-        item->consumption = consumer_start(l->consumer, item->message, on_consumed, item);
-    }
+    w->next = 0;
+    start_more(w);
 }
 
 static void on_put_back(void *arg)

@@ -12,6 +12,7 @@ import http.server
 import json
 import queue
 import re
+import subprocess
 import threading
 import time
 import uuid
@@ -177,6 +178,23 @@ class LambdaRuntime:
         self.server.server_close()
 
 
+class RunningToFiles(programs.Running):
+    """What it has written can be read at once: no thread has to see it first."""
+
+    def __init__(self, args, env, home):
+        self.args = args
+        self.started = time.monotonic()
+        self.threads = []
+        self.paths = {name: home / f"{name}-{uuid.uuid4()}" for name in ("stdout", "stderr")}
+        with open(self.paths["stdout"], "ab") as out, open(self.paths["stderr"], "ab") as err:
+            self.process = subprocess.Popen(
+                args, env=env, cwd=home, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+
+    def text(self, name):
+        return self.paths[name].read_text(errors="replace")
+
+
 class Function:
     """A running build/bootstrap."""
 
@@ -187,7 +205,7 @@ class Function:
             "AWS_LAMBDA_FUNCTION_NAME": NAME,
             **env,
         }
-        self.run = programs.Running([programs.BOOTSTRAP], programs.clean_env(home, env))
+        self.run = RunningToFiles([programs.BOOTSTRAP], programs.clean_env(home, env), home)
         self.secrets = {env[name] for name in programs.SECRET_SETTINGS if env.get(name)}
 
     def invoke(self, event, deadline_s=60, timeout=60, **headers):

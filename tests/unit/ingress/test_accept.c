@@ -227,6 +227,40 @@ static void failed(void **state)
     is_error(&answer, 500, "failed", "network", "cannot reach");
 }
 
+static void answers_of_the_function(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct answer answer = {0};
+    err_set(&err, ERR_AUTH, "no webhook token");
+    answer_unauthorized(&answer, &err);
+    is_error(&answer, 401, "rejected", "auth", "no webhook token");
+    err_set(&err, ERR_TOO_LARGE, "the event is too long");
+    answer_refused(&answer, &err);
+    is_error(&answer, 413, "rejected", "too_large", "too long");
+    err_set(&err, ERR_INPUT, "it is none");
+    answer_refused(&answer, &err);
+    is_error(&answer, 400, "rejected", "input", "none");
+    answer_queued(&answer, "job-1");
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer.body, "{\"status\":\"queued\",\"job\":\"job-1\"}");
+    answer_release(&answer);
+}
+
+static void what_is_wrong_inside_is_not_told_to_strangers(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    struct answer answer = {0};
+    err_set(&err, ERR_AUTH, "queue https://sqs/123456789012/q refused us");
+    answer_unavailable(&answer, "job-1", &err);
+    assert_null(strstr(answer.body, "123456789012"));
+    is_error(&answer, 503, "not accepted", "auth", "send the webhook again");
+    answer_unavailable(&answer, NULL, &err);
+    assert_null(strstr(answer.body, "\"job\""));
+    answer_release(&answer);
+}
+
 static void api_gateways_form(void **state)
 {
     (void)state;
@@ -259,6 +293,8 @@ int main(void)
         WITH_LOG(stored),
         WITH_LOG(very_many_objects_stay_within_bounds),
         WITH_LOG(failed),
+        WITH_LOG(answers_of_the_function),
+        WITH_LOG(what_is_wrong_inside_is_not_told_to_strangers),
         WITH_LOG(api_gateways_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
