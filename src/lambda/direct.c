@@ -7,12 +7,20 @@
 #include "lambda/lambda_private.h"
 #include "queue/sqs.h"
 
+static void fail_to_send(struct lambda *l, const struct err *err)
+{
+    struct err why = *err;
+    err_prefix(&why, "handed over, and not put into the queue");
+    lambda_tell(l, l->event.job, "failed", &why);
+    lambda_fail(l, &why);
+}
+
 static void on_sent(void *arg, const struct err *err)
 {
     struct lambda *l = arg;
     struct buf text = BUF_INIT(1024);
     if (err) {
-        lambda_fail(l, err);
+        fail_to_send(l, err);
         return;
     }
     buf_printf(&text, "{\"status\":\"handed over\",\"job\":\"%s\"}", l->event.job);
@@ -23,7 +31,7 @@ static void on_sent(void *arg, const struct err *err)
 static void on_queue(struct lambda *l, const struct err *err)
 {
     if (err)
-        lambda_fail(l, err);
+        fail_to_send(l, err);
     else
         queue_sqs_send(l->assembly.queue, l->event.job, 0, on_sent, l);
 }

@@ -104,6 +104,10 @@ static void tell(struct item *item)
         struct transfer_result result = item->result;
         if (result.outcome == TRANSFER_STORED && counted_before(item->work, item))
             result.outcome = TRANSFER_ALREADY;
+        if (item->later && result.err.code == ERR_NONE)
+            err_set(&result.err, ERR_TIMEOUT, "the time was up; the message coming again goes on");
+        if (item->later) /* handed over, and not put into the queue anew */
+            result.outcome = TRANSFER_FAILED;
         lambda_tell_job(l, &result, item->later);
     }
     item->told = true;
@@ -216,6 +220,7 @@ static void on_put_back(void *arg)
     struct lambda *l = w->l;
     struct err err = w->err;
     end(w);
+    lambda_tell(l, NULL, "failed", &err);
     lambda_fail(l, &err);
 }
 

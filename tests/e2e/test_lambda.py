@@ -491,6 +491,8 @@ def test_a_secret_that_is_no_token(function, jobs, aws, bucket, value):
     _, outcome = poller.deliver()
     assert outcome.error["errorType"] == "Egress.config"
     assert secret in outcome.error["errorMessage"]
+    (line,) = f.outcomes()
+    assert line["outcome"] == "failed" and secret in line["msg"]
     assert queue.counts() == (0, 1)
     if value is None:
         aws.client("secretsmanager").create_secret(Name=secret, SecretString=token_of(jobs))
@@ -557,6 +559,30 @@ def test_a_large_output_takes_several_invocations(function, sim, aws, bucket):
     (key,) = bucket.object_keys()
     assert hashlib.sha256(bucket.get(key)).hexdigest() == s.digest(job)
     bucket.assert_nothing_open()
+
+
+def test_direct_hands_over_to_the_queue(function, sim, aws, bucket):
+    s = sim("--generate", 1, "--size", "60M", "--set", "body_rate=15M")
+    (job,) = s.ids()
+    queue = aws.queue(VisibilityTimeout=60)
+    f = function(sim=s, s3=bucket.s3, aws=aws, queue=queue, env=to_bucket(bucket))
+    assert f.invoke({"id": job}, deadline_s=2.5).json == {"status": "handed over", "job": job}
+    assert Poller(f, queue).deliver()[1].failures() == []
+    assert bucket.object_keys() != []
+    f = function(sim=s, s3=bucket.s3, env=to_bucket(bucket))
+    assert f.invoke({"id": job}).json["status"] == "already stored"
+
+
+def test_without_a_queue_the_sender_comes_again(function, sim, bucket):
+    s = sim("--generate", 1, "--size", "45M", "--set", "body_rate=15M")
+    (job,) = s.ids()
+    f = function(sim=s, s3=bucket.s3, env=to_bucket(bucket))
+    body = f.invoke(v1(webhook(job)), deadline_s=2.5).proxied(500)
+    assert body["error"] == "timeout" and "again" in body["message"]
+    record = {"messageId": "m", "body": webhook(job), "eventSource": "aws:sqs"}
+    assert f.invoke({"Records": [record]}, deadline_s=1).failures() == ["m"]
+    assert f.outcomes()[-1]["outcome"] == "later"
+    assert f.invoke(v1(webhook(job))).proxied(200)["status"] == "stored"
 
 
 # ---- the runtime API ---------------------------------------------------------------------------
