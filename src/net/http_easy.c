@@ -225,7 +225,9 @@ void http_easy_set_up(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)RATE_MIN);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((call->stall_timeout_ms + 999) / 1000));
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                     call->flags & HTTP_NO_STALL ? 0L
+                                                 : (long)((call->stall_timeout_ms + 999) / 1000));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
     if (options->ca_bundle)
         curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_bundle);
