@@ -32,18 +32,28 @@ def lines(result, **wanted):
     ]
 
 
+def until_done(queue, run):
+    """Ends a worker when nothing is left, not even hidden. moto does not lock: of messages deleted at
+    the same moment one may stay, and comes again."""
+    queue.wait_counts((0, 0), timeout=60)
+    run.send_signal(signal.SIGTERM)
+    return run.wait().ok()
+
+
 def test_stores_what_the_queue_names(egress, sim, aws, bucket):  # noqa: F811
     s = sim("--generate", 50, "--size", "64K")
-    queue = aws.queue(VisibilityTimeout=60)
+    queue = aws.queue()
     jobs = s.ids()
     queue.send(*jobs, *jobs[:10])
-    r = worker(egress, queue, bucket.to, aws=aws, sim=s, s3=bucket.s3).ok()
+    run = worker(egress, queue, bucket.to, "--visibility-timeout", "5s", aws=aws, sim=s,
+                 s3=bucket.s3, run=egress.start)  # fmt: skip
+    r = until_done(queue, run)
     objects = bucket.objects()
     assert {key.split("/")[0]: hashlib.sha256(data).hexdigest()
             for key, data in objects.items()} == {job: s.digest(job) for job in jobs}  # fmt: skip
-    assert queue.counts() == (0, 0)
     told = lines(r)
-    assert len(told) == 60 and {line["job"] for line in told} == set(jobs)
+    assert lines(r, outcome="later") == []
+    assert len(told) >= 60 and {line["job"] for line in told} == set(jobs)
     assert len(lines(r, outcome="stored", bytes=65536)) >= 50
     assert len({line["message"] for line in told}) == 60
     assert s.stats()["output_bytes"] == 50 * 65536  # duplicates are not fetched again
@@ -178,7 +188,9 @@ def test_throttled(egress, sim, aws, directory, faultproxy):  # noqa: F811
     queue.send(*s.ids())
     proxy = faultproxy(aws.url, "answer,status=503,probability=0.2", seed=5)
     env = {"AWS_ENDPOINT_URL_SQS": proxy.url}
-    r = worker(egress, queue, directory.to, aws=aws, sim=s, env=env).ok()
+    run = worker(egress, queue, directory.to, "--visibility-timeout", "5s", aws=aws, sim=s,
+                 env=env, run=egress.start)  # fmt: skip
+    r = until_done(queue, run)
     assert proxy.hits("answer") > 0
     assert set(directory.receipts()) == set(s.ids())
     assert len(lines(r, outcome="stored")) >= 40
@@ -190,11 +202,9 @@ def test_down_and_up_again(egress, sim, aws, directory, faultproxy):  # noqa: F8
     queue.send(*s.ids())
     proxy = faultproxy(aws.url, "cut-connection,bytes=1")
     env = {"AWS_ENDPOINT_URL_SQS": proxy.url}
-    run = worker(egress, queue, directory.to, aws=aws, sim=s, env=env, run=egress.start)
-    deadline = time.monotonic() + 30
-    while proxy.hits("cut-connection") < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    run = worker(egress, queue, directory.to, "--log-level", "debug", aws=aws, sim=s, env=env,
+                 run=egress.start)  # fmt: skip
+    run.wait_for("no messages yet")  # tried twice at least
     proxy.off()
     run.wait_for('"outcome":"stored"')
     run.send_signal(signal.SIGTERM)
