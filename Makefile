@@ -28,6 +28,12 @@ ifdef FUZZ
 CC := clang
 override SAN := address,undefined
 BUILD := build/fuzz
+else ifdef STATIC
+BUILD := build/static-$(STATIC)
+STATIC_LIBS := build/static/$(STATIC)
+STATIC_TRIPLET := $(if $(filter arm64,$(STATIC)),aarch64,x86_64)-linux-gnu
+CC := $(STATIC_TRIPLET)-gcc
+AR := $(STATIC_TRIPLET)-gcc-ar
 else ifdef SAN
 BUILD := build/san-$(subst $(comma),-,$(SAN))
 else
@@ -65,6 +71,13 @@ LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SIM_PACKAGES) 2>/dev/null)
 pkg_libs := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lm -lpthread
+ifdef STATIC
+# One file that needs nothing of the machine it runs on but the kernel.
+pkg_cflags := -isystem $(STATIC_LIBS)/include -DCURL_STATICLIB
+pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lm -lpthread
+CFLAGS += -ffunction-sections -fdata-sections
+LDFLAGS += -static-pie -Wl,--gc-sections -s
+endif
 sim_libs := $(shell $(PKG_CONFIG) --libs $(SIM_PACKAGES) 2>/dev/null) $(pkg_libs)
 
 LIB_SOURCES := $(wildcard src/*/*.c)
