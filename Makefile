@@ -8,10 +8,14 @@
 #   make check-all  what takes longer: faults in every call, a second S3 server, end-to-end tests
 #                   under the sanitizers, threads under theirs, fuzzing, packaging
 #   make bench      measures; see docs/performance.md
+#   make lambda     the Lambda program as one static file, build/lambda/ARCH/bootstrap; ARCH=x86_64
+#                   (as it is without) or ARCH=arm64
+#   make deploy     builds it and deploys template.yaml to AWS; see docs/aws.md
 #   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
-# Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1.
+# Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1
+# STATIC=x86_64|arm64.
 # V=1 shows the commands.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -72,11 +76,12 @@ LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SIM_PACKAGES) 2>/dev/null)
 pkg_libs := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lm -lpthread
 ifdef STATIC
-# One file that needs nothing of the machine it runs on but the kernel.
+# One file that needs nothing of the machine it runs on but the kernel. --wrap: src/static_libc.c.
 pkg_cflags := -isystem $(STATIC_LIBS)/include -DCURL_STATICLIB
 pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lm -lpthread
+STATIC_OBJECT := $(BUILD)/obj/src/static_libc.o
 CFLAGS += -ffunction-sections -fdata-sections
-LDFLAGS += -static-pie -Wl,--gc-sections -s
+LDFLAGS += -static-pie -Wl,--gc-sections,--wrap=dlopen -s
 endif
 sim_libs := $(shell $(PKG_CONFIG) --libs $(SIM_PACKAGES) 2>/dev/null) $(pkg_libs)
 
@@ -94,7 +99,7 @@ FAULTPROXY_SOURCES := $(wildcard tests/faultproxy/*.c)
 TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/faultproxy
 BENCH_SOURCES := $(wildcard bench/*.c)
 BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
-SOURCES := src/main.c src/bootstrap.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
+SOURCES := src/main.c src/bootstrap.c src/static_libc.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
            $(FAULTPROXY_SOURCES)
 
 Q := $(if $(V),,@)
@@ -118,7 +123,7 @@ deps:
 .PHONY: programs
 programs: $(BUILD)/egress $(BUILD)/egress-sim $(BUILD)/bootstrap
 
-$(BUILD)/egress: $(call objects,src/main.c) $(LIB)
+$(BUILD)/egress: $(call objects,src/main.c) $(STATIC_OBJECT) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -127,7 +132,7 @@ $(BUILD)/egress-sim: $(call objects,$(SIM_SOURCES)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(sim_libs)
 
 # The Lambda program. Of the library only what it needs is linked.
-$(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(LIB)
+$(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECT) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -143,7 +148,7 @@ $(BUILD)/flags: force
 	@echo '$(flags)' | cmp -s - $@ || echo '$(flags)' > $@
 .PHONY: force
 
-$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags $(STATIC:%=$(STATIC_LIBS)/done)
 	@mkdir -p $(@D)
 	$(call told,cc  )
 	$(Q)$(CC) $(CPPFLAGS) $(pkg_cflags) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -191,6 +196,35 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
+
+# ---- for AWS ---------------------------------------------------------------------------------
+
+ARCH ?= x86_64
+LAMBDA_ZIP_MAX := 3000000
+
+.PHONY: lambda
+lambda:
+	@tools/install-deps.sh lambda-$(ARCH)
+	+@$(MAKE) $(PARALLEL) STATIC=$(ARCH) build/lambda/$(ARCH)/bootstrap
+
+ifdef STATIC
+$(STATIC_LIBS)/done: tools/build-static-libs.sh
+	$(Q)tools/build-static-libs.sh $(STATIC) $(STATIC_LIBS)
+
+# What gzip makes of it is what a zip makes of it.
+build/lambda/$(STATIC)/bootstrap: $(BUILD)/bootstrap
+	@mkdir -p $(@D)
+	@zip=$$(gzip -9 <$< | wc -c); [ $$zip -le $(LAMBDA_ZIP_MAX) ] || { \
+	 echo "$<: $$zip bytes when zipped; expected $(LAMBDA_ZIP_MAX) at most" >&2; exit 1; }
+	@install -m 755 $< $@
+	@ls -l $@
+endif
+
+# These two are called by `sam build`, which does not tell the architecture (README.md, "Deploy").
+EGRESS_ARCH ?= x86_64
+.PHONY: build-EgressFunction build-EgressWorkerFunction
+build-EgressFunction build-EgressWorkerFunction:
+	+@MAKE='$(MAKE)' tools/build-function.sh "$(EGRESS_ARCH)" "$(ARTIFACTS_DIR)"
 
 # ---- demo, bench -----------------------------------------------------------------------------
 

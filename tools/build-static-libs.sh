@@ -20,7 +20,8 @@ esac
 
 for tool in apt-get dpkg-source dpkg-deb "$triplet-gcc"; do
     command -v "$tool" >/dev/null || {
-        echo "build-static-libs: no $tool here; on Debian or Ubuntu: make deps-lambda" >&2
+        echo "build-static-libs: no $tool here; make lambda ARCH=$arch installs it" \
+            "on Debian and Ubuntu" >&2
         exit 1
     }
 done
@@ -88,6 +89,8 @@ cd "$work/curl"
     --disable-versioned-symbols PKG_CONFIG=false CFLAGS="-O2 -fPIE -fstack-protector-strong" \
     CPPFLAGS="-D_FORTIFY_SOURCE=2" LIBS="-lpthread -ldl" >>"$log" 2>&1 || failed "configure of curl"
 make -j"$(nproc)" -C lib >>"$log" 2>&1 || failed "make of curl"
-make -C lib install >>"$log" 2>&1 && make -C include install >>"$log" 2>&1 ||
-    failed "make install of curl"
+for folder in lib include; do
+    make -C $folder install >>"$log" 2>&1 || failed "make install of curl"
+done
 rm -rf "$work"
+touch "$prefix/done"

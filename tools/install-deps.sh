@@ -5,7 +5,8 @@
 #   tools/install-deps.sh SET...            installs what is missing
 #   tools/install-deps.sh --check SET...    installs nothing; status 1 when something is missing
 #
-# Sets: build, demo, check, check-all, bench.
+# Sets: build, demo, check, check-all, bench; lambda-x86_64, lambda-arm64: what the one-file Lambda
+# program of that architecture is built with, on a machine of whichever.
 set -euo pipefail
 
 build='
@@ -45,6 +46,26 @@ ceph-common             a real S3 server on loopback
 '
 check_all='
 golang-go               builds versitygw, another S3 server
+qemu-user-static        runs programs of the other architecture
+'
+lambda='
+gcc                     the C compiler
+libc6-dev               the C library, the static one too
+make                    runs the Makefile
+dpkg-dev                unpacks the source package of curl
+autoconf                for a curl whose source has no configure script
+automake                for a curl whose source has no configure script
+libtool                 for a curl whose source has no configure script
+ca-certificates         certificate authorities, for https
+'
+# The C compiler and library for an architecture that is not the machine's.
+cross_x86_64='
+gcc-x86-64-linux-gnu    the C compiler for x86_64
+libc6-dev-amd64-cross   the C library for x86_64
+'
+cross_arm64='
+gcc-aarch64-linux-gnu   the C compiler for arm64
+libc6-dev-arm64-cross   the C library for arm64
 '
 bench='
 curl                    what we measure ourselves against
@@ -55,15 +76,29 @@ say() { printf '%s\n' "$*" >&2; }
 
 only_check=
 [ "${1-}" = --check ] && { only_check=1; shift; }
-[ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--check] build|demo|check|check-all|bench..."; exit 2; }
+sets="build demo check check-all bench lambda-x86_64 lambda-arm64"
+[ $# -gt 0 ] || { say "usage: tools/install-deps.sh [--check] SET...; sets: $sets"; exit 2; }
+for_arch() { # x86_64|arm64
+    wanted+=$lambda
+    case $1-$(uname -m) in
+    x86_64-x86_64 | arm64-aarch64) ;;
+    x86_64-*) wanted+=$cross_x86_64 ;;
+    arm64-*) wanted+=$cross_arm64 ;;
+    esac
+}
 wanted=
 for set in "$@"; do
     case $set in
     build | demo) wanted+=$build ;;
     check) wanted+=$build$check ;;
-    check-all) wanted+=$build$check$check_all ;;
+    check-all)
+        wanted+=$build$check$check_all
+        for_arch x86_64
+        for_arch arm64
+        ;;
+    lambda-x86_64 | lambda-arm64) for_arch "${set#lambda-}" ;;
     bench) wanted+=$build$bench ;;
-    *) say "install-deps: no set '$set'; there are: build demo check check-all bench"; exit 2 ;;
+    *) say "install-deps: no set '$set'; there are: $sets"; exit 2 ;;
     esac
 done
 wanted=$(sort -u <<<"$wanted" | sed '/^$/d')
