@@ -226,6 +226,16 @@ EGRESS_ARCH ?= x86_64
 build-EgressFunction build-EgressWorkerFunction:
 	+@MAKE='$(MAKE)' tools/build-function.sh "$(EGRESS_ARCH)" "$(ARTIFACTS_DIR)"
 
+# The SAM command line and cfn-lint; kept for all variants.
+SAM_VENV := build/tools/sam-venv
+.PHONY: sam
+sam: $(SAM_VENV)/done
+$(SAM_VENV)/done: tools/requirements-sam.txt
+	@echo '  pip   $(SAM_VENV)'
+	$(Q)$(PYTHON) -m venv --clear $(SAM_VENV)
+	$(Q)$(SAM_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 # ---- demo, bench -----------------------------------------------------------------------------
 
 .PHONY: demo

@@ -98,7 +98,8 @@ def test_stored_and_stored_already(egress, sim, store, form):
     assert s.stats()["total"] == asked
 
 
-SAMPLES = ["event.json", *sorted(f"events/{p.name}" for p in (programs.ROOT / "events").iterdir())]
+WEBHOOKS = ["bare", "base64", "proxy-v1", "proxy-v2"]  # the others are for the Lambda program
+SAMPLES = ["event.json", *(f"events/{name}.json" for name in WEBHOOKS)]
 
 
 @pytest.mark.parametrize("path", SAMPLES)
