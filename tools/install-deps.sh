@@ -47,6 +47,7 @@ ceph-common             a real S3 server on loopback
 check_all='
 golang-go               builds versitygw, another S3 server
 qemu-user-static        runs programs of the other architecture
+iproute2                a network of its own for a program
 '
 lambda='
 gcc                     the C compiler

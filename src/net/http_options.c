@@ -2,9 +2,7 @@
  *
  * http_options: what holds for all exchanges of the process.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/mem.h"
 #include "net/net_private.h"
@@ -18,12 +16,9 @@ int http_init(const struct http_options *options, struct err *err)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
-    /* libcurl, unlike curl, does not look at the variable that OpenSSL's users know. */
-    const char *bundle = options->ca_bundle ? options->ca_bundle : getenv("SSL_CERT_FILE");
-    if (bundle && !*bundle)
-        bundle = NULL;
-    if (bundle && access(bundle, R_OK) < 0)
-        return err_set_errno(err, ERR_CONFIG, errno, "CA bundle %s", bundle);
+    const char *bundle;
+    if (ca_bundle_choose(options->ca_bundle, &bundle, err) < 0)
+        return -1;
     free(config.ca_bundle);
     config.ca_bundle = xstrdup(bundle);
     config.o = *options;

@@ -21,6 +21,11 @@ const struct http_options *http_options(void);
  * Borrowed from the environment. */
 const char *proxy_by_environment(const char *scheme, const char *host);
 
+/* The file of certificate authorities: `given` or, if NULL or "", SSL_CERT_FILE's, or the system's
+ * where libcurl does not know it by itself. NULL: libcurl's own. Borrowed. ERR_CONFIG: the file
+ * cannot be read. */
+int ca_bundle_choose(const char *given, const char **bundle, struct err *err) MUST_CHECK;
+
 /* Called by the loop for each easy handle that has ended, outside any libcurl callback. */
 void http_easy_done(CURL *easy, CURLcode code);
 

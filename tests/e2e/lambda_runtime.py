@@ -196,16 +196,17 @@ class RunningToFiles(programs.Running):
 
 
 class Function:
-    """A running build/bootstrap."""
+    """A running build/bootstrap, or `command`."""
 
-    def __init__(self, env, home):
+    def __init__(self, env, home, command=(programs.BOOTSTRAP,)):
         self.api = LambdaRuntime()
         env = {
             "AWS_LAMBDA_RUNTIME_API": self.api.address,
             "AWS_LAMBDA_FUNCTION_NAME": NAME,
             **env,
         }
-        self.run = RunningToFiles([programs.BOOTSTRAP], programs.clean_env(home, env), home)
+        command = [str(part) for part in command]
+        self.run = RunningToFiles(command, programs.clean_env(home, env), home)
         self.secrets = {env[name] for name in programs.SECRET_SETTINGS if env.get(name)}
 
     def invoke(self, event, deadline_s=60, timeout=60, **headers):

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Lambda program where there is nothing but itself: a root folder with the program,
+/etc/pki/tls/certs/ca-bundle.crt, /etc/resolv.conf and /tmp, and a network of its own, in which a
+name server on 127.0.0.1 knows https://platform.test, the simulator behind TLS.
+
+    unshare --map-root-user --net python3 empty_root.py FOLDER PROGRAM [EMULATOR] [--untrusted]
+
+FOLDER is an empty one. --untrusted: the CA bundle has another authority. Prints what came of it as
+one JSON object. Needs no root outside."""
+
+import argparse
+import hashlib
+import json
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+import programs
+from lambda_runtime import Function
+
+HOST = "platform.test"
+
+
+class NameServer:
+    """Answers for HOST that it is 127.0.0.1; nothing else exists."""
+
+    def __init__(self):
+        self.asked = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            query, client = self.socket.recvfrom(512)
+            labels, at = [], 12
+            while length := query[at]:
+                labels.append(query[at + 1 : at + 1 + length].decode())
+                at += 1 + length
+            (kind,) = struct.unpack("!H", query[at + 1 : at + 3])
+            name = ".".join(labels)
+            self.asked.append(name)
+            answers = b""
+            if name == HOST and kind == 1:  # A; for AAAA there is nothing, for all others no such name
+                answers = struct.pack("!HHHIH4B", 0xC00C, 1, 1, 60, 4, 127, 0, 0, 1)
+            flags = 0x8180 if name == HOST else 0x8183
+            header = query[:2] + struct.pack("!HHHHH", flags, 1, 1 if answers else 0, 0, 0)
+            self.socket.sendto(header + query[12 : at + 5] + answers, client)
+
+
+class Tls:
+    """What comes in over TLS goes on to 127.0.0.1:port."""
+
+    def __init__(self, certificate, key, port):
+        self.target = port
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        plain = socket.create_server(("127.0.0.1", 0))
+        self.port = plain.getsockname()[1]
+        self.listener = context.wrap_socket(plain, server_side=True)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except (ssl.SSLError, ConnectionError):
+                continue  # a client that does not trust us
+            server = socket.create_connection(("127.0.0.1", self.target))
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            sink.close()
+
+
+def certificate(folder, name):
+    """A certificate for HOST that is its own authority."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{HOST}",
+         "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder / f"{name}.crt", folder / f"{name}.key"
+
+
+def furnish(root, program, emulator, bundle):
+    """The folder; returns the command that runs the program in it."""
+    (root / "etc/pki/tls/certs").mkdir(parents=True)
+    (root / "tmp").mkdir()
+    shutil.copy(bundle, root / "etc/pki/tls/certs/ca-bundle.crt")
+    (root / "etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
+    shutil.copy(program, root / "bootstrap")
+    command = ["chroot", root]
+    if emulator:  # in place of the processor
+        shutil.copy(emulator, root / "emulator")
+        command.append("/emulator")
+    return [*command, "/bootstrap"]
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("folder", type=Path)
+    arguments.add_argument("program")
+    arguments.add_argument("emulator", nargs="?")
+    arguments.add_argument("--untrusted", action="store_true")
+    given = arguments.parse_args()
+
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    names = NameServer()
+    sim = programs.Sim("--generate", 2, "--size", "3M", "--seed", 1, home=given.folder)
+    jobs = sim.ids()
+    server = certificate(given.folder, "server")
+    tls = Tls(*server, sim.port)
+    trusted = certificate(given.folder, "other")[0] if given.untrusted else server[0]
+    root = given.folder / "root"
+    command = furnish(root, given.program, given.emulator, trusted)
+    env = {
+        "VOXEL51_API_BASE_URL": f"https://{HOST}:{tls.port}",
+        "VOXEL51_API_PRIVATE_KEY": sim.token,
+        "EGRESS_TO": "/tmp/out",
+        "EGRESS_KEY": "{job_id}",
+        "WEBHOOK_TOKEN": "0123456789abcdef",
+    }
+    function = Function(env, given.folder, command)
+    webhook = {
+        "httpMethod": "POST",
+        "path": "/job-complete",
+        "queryStringParameters": {"token": env["WEBHOOK_TOKEN"]},
+        "body": json.dumps({"id": jobs[1], "event": "job_complete"}),
+    }
+    outcomes = [function.invoke(event) for event in ({"id": jobs[0]}, webhook)]
+    function.finish()
+    stored = [root / "tmp/out" / job for job in jobs]
+    told = {
+        "outcomes": [[outcome.kind, outcome.body.decode()] for outcome in outcomes],
+        "stored": [hashlib.sha256(p.read_bytes()).hexdigest() if p.exists() else None for p in stored],
+        "expected": [sim.digest(job) for job in jobs],
+        "asked": sorted(set(names.asked)),
+        "root": sorted(str(p.relative_to(root)) for p in root.rglob("*")
+                       if p.is_file() and "tmp" not in p.relative_to(root).parts),
+        "log": function.run.text("stderr"),
+    }  # fmt: skip
+    sim.finish()
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
