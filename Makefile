@@ -7,7 +7,7 @@
 #   make check      build, layer check, linters, unit tests, end-to-end tests, sanitizers
 #   make check-all  what takes longer: faults in every call, a second S3 server, end-to-end tests
 #                   under the sanitizers, threads under theirs, fuzzing, packaging
-#   make bench      measures; see docs/performance.md
+#   make bench      measures; see docs/performance.md; ONLY=fetch or ONLY=startup: that alone
 #   make lambda     the Lambda program as one static file, build/lambda/ARCH/bootstrap; ARCH=x86_64
 #                   (as it is without) or ARCH=arm64
 #   make deploy     builds it and deploys template.yaml to AWS; see docs/aws.md
@@ -76,10 +76,10 @@ LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SIM_PACKAGES) 2>/dev/null)
 pkg_libs := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lm -lpthread
 ifdef STATIC
-# One file that needs nothing of the machine it runs on but the kernel. --wrap: src/static_libc.c.
+# One file that needs nothing of the machine it runs on but the kernel. --wrap: src/static_*.c.
 pkg_cflags := -isystem $(STATIC_LIBS)/include -DCURL_STATICLIB
 pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lm -lpthread
-STATIC_OBJECT := $(BUILD)/obj/src/static_libc.o
+STATIC_OBJECTS := $(BUILD)/obj/src/static_libc.o
 CFLAGS += -ffunction-sections -fdata-sections
 LDFLAGS += -static-pie -Wl,--gc-sections,--wrap=dlopen -s
 endif
@@ -99,8 +99,8 @@ FAULTPROXY_SOURCES := $(wildcard tests/faultproxy/*.c)
 TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/faultproxy
 BENCH_SOURCES := $(wildcard bench/*.c)
 BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
-SOURCES := src/main.c src/bootstrap.c src/static_libc.c $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) $(FUZZ_SOURCES) $(BENCH_SOURCES) \
-           $(FAULTPROXY_SOURCES)
+SOURCES := $(wildcard src/*.c) $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) \
+           $(FUZZ_SOURCES) $(BENCH_SOURCES) $(FAULTPROXY_SOURCES)
 
 Q := $(if $(V),,@)
 told = $(if $(V),,@echo '  $(1) $@')
@@ -123,7 +123,7 @@ deps:
 .PHONY: programs
 programs: $(BUILD)/egress $(BUILD)/egress-sim $(BUILD)/bootstrap
 
-$(BUILD)/egress: $(call objects,src/main.c) $(STATIC_OBJECT) $(LIB)
+$(BUILD)/egress: $(call objects,src/main.c) $(STATIC_OBJECTS) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -132,7 +132,7 @@ $(BUILD)/egress-sim: $(call objects,$(SIM_SOURCES)) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(sim_libs)
 
 # The Lambda program. Of the library only what it needs is linked.
-$(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECT) $(LIB)
+$(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECTS) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
@@ -191,6 +191,13 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
+# What the Lambda program's start is measured with, and against.
+$(BUILD)/bench/startup: pkg_libs += -lssl
+$(BUILD)/bench/empty_runtime: $(BUILD)/obj/bench/empty_runtime.o
+	@mkdir -p $(@D)
+	$(call told,link)
+	$(Q)$(CC) $(SANITIZE) -static -s -o $@ $^
+
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB)
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs)
 
@@ -244,11 +251,13 @@ demo:
 	+@$(MAKE) $(PARALLEL) programs
 	@tools/demo.sh
 
+ONLY ?= fetch startup
 .PHONY: bench
 bench:
 	@tools/install-deps.sh bench
 	+@$(MAKE) $(PARALLEL) programs bench-programs
-	@$(PYTHON) bench/run.py
+	+$(if $(filter startup,$(ONLY)),@$(MAKE) lambda ARCH=$(patsubst aarch64,arm64,$(shell uname -m)))
+	@for name in $(ONLY); do $(PYTHON) bench/$$name.py || exit 1; done
 
 .PHONY: bench-programs
 bench-programs: $(BENCH_PROGRAMS)

@@ -25,6 +25,7 @@ declare -A may=(
     [cli]="assemble doctor lambda/job_answer.h core net event transfer queue schedule ingress report"
     [main.c]="cli"
     [bootstrap.c]="lambda"
+    [static_libc.c]=""
     [sim]="core net"
 )
 

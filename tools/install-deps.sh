@@ -71,6 +71,8 @@ libc6-dev-arm64-cross   the C library for arm64
 bench='
 curl                    what we measure ourselves against
 python3                 runs the measurement
+python3-boto3           what the start of the Lambda program is measured against
+openssl                 certificate of the queue that the measurement plays
 '
 
 say() { printf '%s\n' "$*" >&2; }

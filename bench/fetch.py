@@ -3,25 +3,20 @@
 curl's GET to /dev/null and curl's PUT of a file to the same sink, which are the two halves of it.
 
 Runs are interleaved, so that a busy machine is busy for all; ratios are taken within one round.
-Writes its result into docs/performance.md.
+Its result goes into docs/performance.md.
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
-import re
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build"
-REPORT = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- written by make bench: begin -->", "<!-- written by make bench: end -->"
+import report
+from report import BUILD
+
 GIB = 1 << 30
 
 
@@ -106,23 +101,7 @@ def rounds(args, sim, sink, work):
     return results
 
 
-def spread(values, digits=2):
-    low, middle, high = (f"{f(values):.{digits}f}" for f in (min, statistics.median, max))
-    return f"{middle} ({low}–{high})"
-
-
-def machine():
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text()).group(1))
-    curl = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout
-    return (
-        f"{cpu.group(1) if cpu else platform.machine()}, {os.cpu_count()} processors, "
-        f"{memory / 1048576:.0f} GiB, Linux {platform.release()}, {curl.split('(')[0].strip()}; "
-        f"{datetime.date.today().isoformat()}"
-    )
-
-
-def report(args, results):
+def describe(args, results):
     halves = [
         {"cpu": get["cpu"] + put["cpu"], "wall": get["wall"] + put["wall"],
          "peak_kib": max(get["peak_kib"], put["peak_kib"])}
@@ -135,20 +114,19 @@ def report(args, results):
     for name, runs in [*results.items(), ("curl, both halves", halves)]:
         ratios = [run["cpu"] / both["cpu"] for run, both in zip(runs, halves)]
         cells = [
-            spread([run["cpu"] for run in runs]),
-            spread([run["wall"] for run in runs]),
-            spread([run["peak_kib"] / 1024 for run in runs], 1),
-            spread(ratios),
+            report.spread([run["cpu"] for run in runs]),
+            report.spread([run["wall"] for run in runs]),
+            report.spread([run["peak_kib"] / 1024 for run in runs], 1),
+            report.spread(ratios),
         ]
         table.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([
-        BEGIN,
-        f"`make bench` ({args.size / GIB:g} GiB, {args.runs} interleaved rounds after one to warm "
-        "up; median, smallest and largest; ratios within one round):",
+        f"`make bench ONLY=fetch` ({args.size / GIB:g} GiB, {args.runs} interleaved rounds after "
+        "one to warm up; median, smallest and largest; ratios within one round):",
         "",
         *table,
         "",
-        f"Machine: {machine()}.",
+        f"Machine: {report.machine()}.",
         "",
         "CPU is user and system time of the client alone. egress reads from the simulator and "
         "writes to the sink in one go, with a CRC32C of every byte, and over plain http a SHA-256 "
@@ -156,17 +134,7 @@ def report(args, results):
         "curl's halves are a GET to /dev/null and a PUT of a file that lies in the page cache, one "
         "after the other. Servers and client share the machine, so wall time says little about a "
         "network.",
-        END,
     ])
-
-
-def write(text):
-    old = REPORT.read_text() if REPORT.exists() else f"# Performance\n\n{BEGIN}\n{END}\n"
-    if BEGIN not in old:
-        old += f"\n{BEGIN}\n{END}\n"
-    before, rest = old.split(BEGIN, 1)
-    REPORT.write_text(before + text + rest.split(END, 1)[1])
-    print(f"\n{text}\n\nwritten into {REPORT.relative_to(ROOT)}")
 
 
 def main():
@@ -184,8 +152,7 @@ def main():
         finally:
             sim.stop()
             sink.stop()
-    text = report(args, results)
-    print(f"\n{text}") if args.dry_run else write(text)
+    report.give("fetch", "From the Platform into a store", describe(args, results), args.dry_run)
 
 
 if __name__ == "__main__":
