@@ -79,9 +79,9 @@ ifdef STATIC
 # One file that needs nothing of the machine it runs on but the kernel. --wrap: src/static_*.c.
 pkg_cflags := -isystem $(STATIC_LIBS)/include -DCURL_STATICLIB
 pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lm -lpthread
-STATIC_OBJECTS := $(BUILD)/obj/src/static_libc.o
+STATIC_OBJECTS := $(BUILD)/obj/src/static_libc.o $(BUILD)/obj/src/static_tls.o
 CFLAGS += -ffunction-sections -fdata-sections
-LDFLAGS += -static-pie -Wl,--gc-sections,--wrap=dlopen -s
+LDFLAGS += -static-pie -Wl,--gc-sections,--wrap=dlopen,--wrap=OPENSSL_init_ssl -s
 endif
 sim_libs := $(shell $(PKG_CONFIG) --libs $(SIM_PACKAGES) 2>/dev/null) $(pkg_libs)
 

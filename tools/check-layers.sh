@@ -26,6 +26,7 @@ declare -A may=(
     [main.c]="cli"
     [bootstrap.c]="lambda"
     [static_libc.c]=""
+    [static_tls.c]=""
     [sim]="core net"
 )
 
