@@ -229,8 +229,10 @@ void http_easy_set_up(struct http_call *call)
                      call->flags & HTTP_NO_STALL ? 0L
                                                  : (long)((call->stall_timeout_ms + 999) / 1000));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
-    if (options->ca_bundle)
+    if (options->ca_bundle) { /* and no others: libcurl may know of a folder of them as well */
         curl_easy_setopt(easy, CURLOPT_CAINFO, options->ca_bundle);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
