@@ -307,7 +307,10 @@ run_e2e = EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
 	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
 	 EGRESS_SECRET_GET="$${EGRESS_SECRET_GET:-$(CURDIR)/$(BUILD)/tests/secret-get}" \
 	 EGRESS_FAULTPROXY="$${EGRESS_FAULTPROXY:-$(CURDIR)/$(BUILD)/tests/faultproxy}" \
-	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini
+	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini \
+	 -n $(E2E_JOBS) --dist loadfile
+# Processes that run them, each with servers of its own; 0: all in one, as a debugger wants it.
+E2E_JOBS ?= 2
 
 .PHONY: tool-programs
 tool-programs: $(TOOL_PROGRAMS)

@@ -58,7 +58,7 @@ struct err {
     enum err_code code;
     int http_status;    /* of the answer that caused it, or 0 */
     int retry_after_ms; /* what the other side asked for, or 0 */
-    char msg[512];      /* one line, printable as it stands; never a secret or a payload */
+    char msg[1024];     /* one line, printable as it stands; never a secret or a payload */
 };
 
 /* Sets code and message; keeps nothing of what was there. Returns -1, for `return err_set(...)`. */
