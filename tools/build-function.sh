@@ -19,7 +19,7 @@ esac
 
 changed=
 [ ! -f "$program" ] ||
-    changed=$(find src Makefile tools/build-static-libs.sh -newer "$program" -print -quit)
+    changed=$(find src Makefile tools/build-static-libs.sh -type f -newer "$program" -print -quit)
 if [ ! -f "$program" ] || [ -n "$changed" ]; then
     if command -v apt-get >/dev/null && [ -w . ]; then
         mkdir -p build
