@@ -12,7 +12,6 @@
 /* The C library has a use of its own for dlopen, so this one takes its place in what others call
  * (the linker's --wrap). */
 void *no_dlopen(const char *file, int mode) __asm__("__wrap_dlopen");
-struct hostent *gethostbyname(const char *name);
 int getservbyport_r(int port, const char *protocol, struct servent *entry, char *space,
                     size_t space_len, struct servent **found);
 
@@ -23,6 +22,7 @@ void *no_dlopen(const char *file, int mode)
     return NULL;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the C library's are reserved */
 int getaddrinfo(const char *restrict host, const char *restrict service,
                 const struct addrinfo *restrict hints, struct addrinfo **restrict found)
 {
@@ -63,6 +63,8 @@ struct servent *getservbyname(const char *name, const char *protocol)
     (void)protocol;
     return NULL;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 int getservbyport_r(int port, const char *protocol, struct servent *entry, char *space,
                     size_t space_len, struct servent **found)

@@ -247,6 +247,7 @@ int credentials_assume_role(const struct credentials_lookup *l, struct credentia
     struct credentials_source *from = NULL;
     if (credentials_check_role(arn, session_name, err) < 0 || find_source(l, &from, err) < 0)
         return -1;
+    CHECK(from);
     struct assume_role *a = xcalloc(1, sizeof(*a));
     a->base = (struct credentials_source){.ops = &ops, .provider = PROVIDER, .loop = l->loop};
     a->base.where =
