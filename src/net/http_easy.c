@@ -14,7 +14,16 @@ enum {
     BULK_BUFFER = 512 * 1024,
     SMALL_BUFFER = 16 * 1024,
     RATE_MIN = 64, /* bytes a second: what drips on below that is a stall as well */
+    URL_TOLD_MAX = 150,
 };
+
+/* Whose answer it is that is refused. Without the query: a signed URL's secret is there. */
+static void name_request(struct http_call *call)
+{
+    int len = (int)strcspn(call->url, "?#");
+    err_prefix(&call->err, "%s %.*s", call->method, len < URL_TOLD_MAX ? len : URL_TOLD_MAX,
+               call->url);
+}
 
 /* ---- headers of the answer ---- */
 
@@ -36,6 +45,13 @@ static int headers_complete(struct http_call *call)
     curl_off_t length = -1;
     curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     call->rsp.content_length = length;
+    /* Of several lengths libcurl takes the last; RFC 9112, 6.3, takes none. */
+    const char *lengths = http_response_header(&call->rsp, "Content-Length");
+    if (lengths && strchr(lengths, ',')) {
+        err_set(&call->err, ERR_PROTOCOL, "the answer has more than one length");
+        name_request(call);
+        return -1;
+    }
     if (http_call_is_success(call) && call->events.on_data && call->events.on_head &&
         !(call->wants & WANT_CANCEL))
         return call->events.on_head(call->arg, &call->rsp, &call->err);
@@ -51,8 +67,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
         return len;
     call->header_bytes += len;
     if (call->header_bytes > HEADERS_MAX_BYTES) {
-        err_set(&call->err, ERR_PROTOCOL, "%s %s: the answer's header is over %d KiB", call->method,
-                call->first_url.host, HEADERS_MAX_BYTES / 1024);
+        err_set(&call->err, ERR_PROTOCOL, "the answer's header is over %d KiB",
+                HEADERS_MAX_BYTES / 1024);
+        name_request(call);
         return 0;
     }
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
@@ -75,8 +92,8 @@ static size_t collect(struct http_call *call, const char *data, size_t len)
     size_t cap = http_call_is_success(call) ? call->max_body : ERROR_BODY_MAX;
     if (len > cap - call->answer_body.len) {
         if (http_call_is_success(call)) {
-            err_set(&call->err, ERR_PROTOCOL, "%s %s: the answer is over %zu bytes", call->method,
-                    call->first_url.host, cap);
+            err_set(&call->err, ERR_PROTOCOL, "the answer is over %zu bytes", cap);
+            name_request(call);
             return 0;
         }
         /* Of an error the beginning is enough; the rest is not read. */

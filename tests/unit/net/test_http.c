@@ -314,6 +314,8 @@ static void test_garbage(void **state)
         {"<html>not HTTP</html>", ERR_PROTOCOL, "does not speak HTTP"},
         {"HTTP/1.1 banana\r\n\r\n", ERR_PROTOCOL, "does not speak HTTP"},
         {"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", ERR_PROTOCOL, "does not speak HTTP"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}\n", ERR_PROTOCOL,
+         "more than one length"},
         {"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n", ERR_PROTOCOL, "does not speak HTTP"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", ERR_NETWORK, "broke off"},
         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", ERR_NETWORK, "broke off"},
