@@ -34,6 +34,7 @@ enum kind {
     KIND_DESTINATION, /* the bucket or the store cannot take it */
     KIND_PROTOCOL,    /* starting over may help */
     KIND_LACKING,     /* the store knows less than S3: there is a setting */
+    KIND_BROKEN,      /* XML that breaks off or is none */
 };
 
 static const struct {
@@ -85,7 +86,7 @@ static const struct {
 
 /* An <Error> document. */
 struct doc {
-    bool is_error;
+    bool is_xml, is_error;
     char code[S3_ERROR_CODE_SIZE];
     char message[192];
     char region[80]; /* longer than any: of a longer one it is no beginning that is gone by */
@@ -121,8 +122,9 @@ static struct doc read_doc(const char *body, size_t len)
 {
     struct doc doc = {0};
     struct err ignored = {0};
-    if (len && xml_read(body, len, each, &doc, &ignored) < 0)
-        doc = (struct doc){0};
+    if (xml_read(body, len, each, &doc, &ignored) < 0)
+        return (struct doc){0};
+    doc.is_xml = true;
     doc.is_error &= doc.code[0] != '\0';
     return doc;
 }
@@ -136,6 +138,14 @@ void s3_error_code(const char *body, size_t len, char out[S3_ERROR_CODE_SIZE])
 {
     struct doc doc = read_doc(body, len);
     snprintf(out, S3_ERROR_CODE_SIZE, "%s", doc.is_error ? doc.code : "");
+}
+
+/* XML, as it says itself, that is none: cut off, most likely. */
+static bool is_broken(const struct doc *doc, const struct s3_answer *answer)
+{
+    const char *type = answer->content_type;
+    return !doc->is_xml && !answer->head && type &&
+           (strncmp(type, "application/xml", 15) == 0 || strncmp(type, "text/xml", 8) == 0);
 }
 
 static enum kind kind_of(const struct doc *doc, const struct s3_answer *answer)
@@ -155,7 +165,7 @@ static enum kind kind_of(const struct doc *doc, const struct s3_answer *answer)
         return KIND_REGION;
     if (answer->status >= 500 && answer->status != 501)
         return KIND_BUSY;
-    return KIND_OTHER;
+    return is_broken(doc, answer) ? KIND_BROKEN : KIND_OTHER;
 }
 
 static const char *permission(const char *operation)
@@ -182,6 +192,14 @@ static const char *reason(const struct doc *doc, const struct s3_answer *answer,
     else
         snprintf(out, size, "status %d", answer->status);
     return out;
+}
+
+/* The answer means nothing without what it broke off from, its status neither. */
+static void set_broken(struct err *err, const struct s3_context *ctx,
+                       const struct s3_answer *answer)
+{
+    err_set(err, ERR_PROTOCOL, "%s: %s: %s answered %d with XML that is broken", ctx->what,
+            ctx->operation, ctx->endpoint, answer->status);
 }
 
 static void set_auth(struct err *err, const struct s3_context *ctx, enum kind kind, const char *why)
@@ -257,6 +275,11 @@ static void set_clock(struct err *err, const struct s3_context *ctx, const struc
 void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer)
 {
     char type[80];
+    struct doc doc = read_doc(answer->body, answer->body_len);
+    if (is_broken(&doc, answer)) {
+        set_broken(err, ctx, answer);
+        return;
+    }
     snprintf(type, sizeof(type), "%s", answer->content_type ? answer->content_type : "no type");
     text_make_printable(type);
     err_set(err, ERR_DESTINATION,
@@ -398,6 +421,10 @@ void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3
     case KIND_LACKING:
         err_set(err, ERR_DESTINATION, "%s: %s: this store needs %s: %s", ctx->what, ctx->operation,
                 setting, why);
+        break;
+    case KIND_BROKEN:
+        set_broken(err, ctx, answer);
+        status = 0;
         break;
     case KIND_OTHER:
         set_other(err, ctx, &doc, answer, why);

@@ -47,7 +47,7 @@ struct s3_answer {
  * ERR_AUTH, ERR_CONFIG (clock) who we are - ERR_HTTP with a status that is worth a retry: the store
  * is busy or broken - ERR_INTEGRITY what arrived is not what we sent - ERR_PROTOCOL with
  * http_status 404: the multipart upload is gone; with 409: another write of the same key is under
- * way - ERR_HTTP otherwise. */
+ * way; without one: half an answer - ERR_HTTP otherwise. */
 void s3_error_set(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
 
 /* Whether a body (of a 200, too) is an <Error> document. */
@@ -57,7 +57,7 @@ bool s3_error_is(const char *body, size_t len);
 enum { S3_ERROR_CODE_SIZE = 64 };
 void s3_error_code(const char *body, size_t len, char out[S3_ERROR_CODE_SIZE]);
 
-/* ERR_DESTINATION: an answer that no S3 service would give. */
+/* ERR_DESTINATION: an answer that no S3 service would give. ERR_PROTOCOL: half of one. */
 void s3_error_not_s3(struct err *err, const struct s3_context *ctx, const struct s3_answer *answer);
 
 /* Whether err (of an upload's part, completion or abort) says that the upload is not there. */

@@ -235,6 +235,28 @@ static void test_what_is_not_s3(void **state)
     }
 }
 
+static void test_half_an_answer(void **state)
+{
+    (void)state;
+    static const struct expected cases[] = {
+        {"GetObject", 404, "", ERR_PROTOCOL, true, {"404", "XML that is broken"}},
+        {"GetObject", 404, "<?x", ERR_PROTOCOL, true, {"https://store.example"}},
+        {"GetObject", 404, XML "<Error><Code>NoSuchKey", ERR_PROTOCOL, true, {"s3://buck/k"}},
+        {"PutObject", 403, "<Error><Code>AccessDenied</Code>", ERR_PROTOCOL, true, {"PutObject"}},
+        {"PutObject", 503, XML "<Error><Code>Slo", ERR_HTTP, true, {"503"}},
+        {"PutObject", 404, "<html></html>", ERR_DESTINATION, false, {"is it an S3 service?"}},
+        {"HeadObject", 404, "", ERR_NOT_FOUND, false, {"s3://buck/k"}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct s3_answer answer = {.status = cases[i].status,
+                                   .content_type = "application/xml;charset=UTF-8",
+                                   .head = strcmp(cases[i].operation, "HeadObject") == 0,
+                                   .body = cases[i].body,
+                                   .body_len = strlen(cases[i].body)};
+        check(&cases[i], &answer);
+    }
+}
+
 static void test_clock(void **state)
 {
     (void)state;
@@ -285,9 +307,13 @@ static void test_gone(void **state)
 {
     (void)state;
     static const char *const bodies[] = {ERROR("NoSuchUpload"), ERROR("NoSuchKey"),
-                                         ERROR("NoSuchBucket"), ""};
-    for (size_t i = 0; i < 4; i++) {
-        struct s3_answer answer = {.status = 404, .body = bodies[i], .body_len = strlen(bodies[i])};
+                                         ERROR("NoSuchBucket"), "",
+                                         XML "<Error><Code>NoSuchUpload"};
+    for (size_t i = 0; i < 5; i++) {
+        struct s3_answer answer = {.status = 404,
+                                   .content_type = "application/xml",
+                                   .body = bodies[i],
+                                   .body_len = strlen(bodies[i])};
         struct err err = set_of("AbortMultipartUpload", &answer);
         assert_int_equal(s3_error_upload_gone(&err), i < 2);
     }
@@ -479,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_permissions),
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_what_is_not_s3),
+        cmocka_unit_test(test_half_an_answer),
         cmocka_unit_test(test_clock),
         cmocka_unit_test(test_hostile_text),
         cmocka_unit_test(test_retry_after),
