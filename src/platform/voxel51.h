@@ -12,6 +12,9 @@
  *   Any other 4xx on details: ERR_JOB_UNKNOWN; on an output: ERR_JOB_EXPIRED if the job has expired
  *   by now, else ERR_JOB_NO_OUTPUT.
  *
+ * A 200 is no output (ERR_PROTOCOL) when it is an HTML page that nothing says is one (no .html
+ * name, ETag or checksum), or when its end could not be told from that of the connection.
+ *
  * Lists of jobs: by query, in whichever form the Platform takes it, else by /jobs/list; what is not
  * known about them, and what is done about it, is in voxel51_list.c. A page is held in memory, 64
  * MiB at most. The outputs' names are not in it.

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
@@ -24,6 +25,7 @@ enum { URL_ANSWER_MAX_BYTES = 64 * 1024 };
 struct source_stream {
     struct voxel51 *v;
     const struct source_job *job; /* borrowed until on_end */
+    size_t index;                 /* of the output */
     struct source_events events;
     void *arg;
 
@@ -121,6 +123,41 @@ static int check_head(struct source_stream *s, const struct http_response *rsp,
     return 0;
 }
 
+/* No length, no chunks, no checksum: the end of such an output is that of the connection, however
+ * that came about. */
+static bool end_is_known(const struct http_response *rsp, const struct voxel51_hashes *hashes)
+{
+    return rsp->content_length >= 0 || http_response_header(rsp, "Transfer-Encoding") ||
+           *hashes->crc32c || *hashes->md5 || *hashes->sha256;
+}
+
+/* What proxies and login pages say with a 200 in place of an output. Who stores outputs knows an
+ * ETag or a checksum of them. */
+static bool is_page(const struct source_stream *s, const struct http_response *rsp,
+                    const struct voxel51_hashes *hashes)
+{
+    const char *type = http_response_header(rsp, "Content-Type");
+    const char *ending = strrchr(s->job->outputs[s->index].name, '.');
+    return type && strncasecmp(type, "text/html", 9) == 0 &&
+           !(ending && strncasecmp(ending, ".htm", 4) == 0) && !http_response_header(rsp, "ETag") &&
+           !*hashes->crc32c && !*hashes->md5 && !*hashes->sha256;
+}
+
+/* Whether the head of a whole output can be believed. */
+static int check_whole(const struct source_stream *s, const struct http_response *rsp,
+                       const struct voxel51_hashes *hashes, struct err *err)
+{
+    if (is_page(s, rsp, hashes))
+        return err_set(err, ERR_PROTOCOL,
+                       "an HTML page came in place of the output; is there a proxy or a login in "
+                       "between?");
+    if (!end_is_known(rsp, hashes))
+        return err_set(err, ERR_PROTOCOL,
+                       "the output came without a length, chunks or a checksum, so that a broken "
+                       "connection would pass for its end");
+    return 0;
+}
+
 /* A second head on one stream: fine if it says the same, as not a byte has been handed over. */
 static int compare_heads(const struct source_stream *s, const struct source_meta *meta,
                          struct err *err)
@@ -149,6 +186,8 @@ static int on_head(void *arg, const struct http_response *rsp, struct err *err)
     collect_hashes(rsp, rsp->status == 200, &hashes);
     if (hashes.contradictory)
         return err_set(err, ERR_INTEGRITY, "the answer's checksum headers contradict each other");
+    if (rsp->status == 200 && check_whole(s, rsp, &hashes, err) < 0)
+        return -1;
     meta.crc32c = *hashes.crc32c ? hashes.crc32c : NULL;
     meta.md5 = *hashes.md5 ? hashes.md5 : NULL;
     meta.sha256 = *hashes.sha256 ? hashes.sha256 : NULL;
@@ -356,6 +395,7 @@ struct source_stream *voxel51_open(struct source *source, const struct source_jo
     struct source_stream *s = xcalloc(1, sizeof(*s));
     s->v = v;
     s->job = job;
+    s->index = index;
     s->events = *events;
     s->arg = arg;
     s->offset = offset;

@@ -387,6 +387,50 @@ static void errors_are_no_outputs(void **state)
     }
 }
 
+static void pages_are_no_outputs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        bool believed;
+    } cases[] = {
+        {"Content-Type: text/html\r\n", false},
+        {"Content-Type: Text/HTML; charset=utf-8\r\nContent-MD5: nonsense\r\n", false},
+        {"Content-Type: text/html\r\nETag: W/\"x\"\r\n", true},
+        {"Content-Type: text/html\r\nx-goog-hash: crc32c=" CRC "\r\n", true},
+        {"Content-Type: text/plain\r\n", true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct row rows[] = {{"GET ", 200, cases[i].headers, "<h1>"}, {NULL}};
+        struct scene scene = {.platform = rows};
+        play(&scene);
+        if (cases[i].believed)
+            assert_output(&scene, "<h1>");
+        else
+            assert_no_output(&scene, ERR_PROTOCOL, "an HTML page came");
+        clear(&scene);
+    }
+}
+
+static void an_end_that_is_none(void **state)
+{
+    (void)state;
+    static const struct row unknown[] = {{"GET ", 200, "ETag: " ETAG "\r\n", "hel", 1, true},
+                                         {NULL}};
+    struct scene scene = {.platform = unknown};
+    play(&scene);
+    assert_no_output(&scene, ERR_PROTOCOL, "without a length");
+    clear(&scene);
+
+    static const struct row checked[] = {
+        {"GET ", 200, "Content-MD5: " MD5 "\r\n", "hello", 1, true}, {NULL}};
+    scene = (struct scene){.platform = checked};
+    play(&scene);
+    assert_output(&scene, "hello");
+    assert_int_equal(scene.got.meta.size, -1);
+    clear(&scene);
+}
+
 static void breaks(void **state)
 {
     (void)state;
@@ -469,6 +513,8 @@ int main(void)
         cmocka_unit_test(a_signed_url_to_a_local_address),
         cmocka_unit_test(a_signed_url_to_a_name_of_this_machine),
         cmocka_unit_test(errors_are_no_outputs),
+        cmocka_unit_test(pages_are_no_outputs),
+        cmocka_unit_test(an_end_that_is_none),
         cmocka_unit_test(breaks),
         cmocka_unit_test(ended_by_the_caller),
         cmocka_unit_test(empty_outputs),
