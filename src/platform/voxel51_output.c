@@ -287,7 +287,8 @@ static void set_refused(struct err *err, const struct source_stream *s, int stat
     if (job->expired || (job->expires_ms != 0 && job->expires_ms <= clock_wall_ms()))
         err_set(err, ERR_JOB_EXPIRED, "the output has expired (%d%s)", status, words);
     else if (status == 403 && elsewhere)
-        err_set(err, ERR_HTTP, "the storage behind the signed URL refused it (403)");
+        /* It has run out, and so has a fresh one: that passes. */
+        err_set(err, ERR_PROTOCOL, "the storage behind the signed URL refused it (403)");
     else if (status == 403)
         err_set(err, ERR_AUTH,
                 "the Platform refused the output (403%s); check whose job and token it is", words);

@@ -209,7 +209,7 @@ static void by_signed_url(void **state)
     scene.storage = refusing;
     scene.got = (struct got){0};
     play(&scene);
-    assert_no_output(&scene, ERR_HTTP, "the storage behind the signed URL refused it");
+    assert_no_output(&scene, ERR_PROTOCOL, "the storage behind the signed URL refused it");
     assert_int_equal(scene.s->n_requests, 2);
     clear(&scene);
 
@@ -217,7 +217,7 @@ static void by_signed_url(void **state)
     scene.storage = unauthorized;
     scene.got = (struct got){0};
     play(&scene); /* no fault of the token, which the storage has not seen */
-    assert_no_output(&scene, ERR_HTTP, "the storage");
+    assert_no_output(&scene, ERR_PROTOCOL, "the storage");
     clear(&scene);
 }
 
