@@ -282,16 +282,19 @@ static enum s3_next read_create(struct s3_call *call, const struct http_response
         next = s3_call_not_s3(call, rsp, err);
     else if (!id || !*id || strlen(id) > UPLOAD_ID_MAX)
         next = s3_call_nonsense(call, "the answer has no usable UploadId", err);
-    if (next != S3_DONE) {
-        free(id);
-        return next;
-    }
     struct s3_created *created = call->created;
     const char *date = http_response_header(rsp, "Date");
-    created->upload_id = id;
-    if (!date || date_parse_http(date, &created->to_ms) < 0)
-        created->to_ms = clock_wall_ms() + call->s3->clock_offset_ms;
-    created->from_ms = created->to_ms - (clock_mono_ms() - call->first_sent_ms);
+    int64_t date_ms;
+    if (date && date_parse_http(date, &date_ms) == 0) {
+        created->from_ms += date_ms - created->to_ms;
+        created->to_ms = date_ms;
+    }
+    if (next == S3_DONE) {
+        created->upload_id = id;
+    } else {
+        free(id);
+        created->lost++;
+    }
     return next;
 }
 

@@ -112,13 +112,13 @@ struct s3_call *s3_put(struct s3 *s3, const struct s3_object *object, const void
 /* An upload that was begun. */
 struct s3_created {
     char *upload_id; /* the caller frees it */
-    unsigned lost;   /* requests whose answers did not arrive: each may have begun one more */
+    unsigned lost;   /* requests without an answer of any use: each may have begun one more */
     /* When those were begun; Unix time by the store's clock, to the second. */
     int64_t from_ms, to_ms;
 };
 
 /* Conditions are left out here: S3 takes them at completion. *out: set at completion; when it fails
- * only `lost` is. */
+ * all but the id is. */
 struct s3_call *s3_create_upload(struct s3 *s3, const struct s3_object *object,
                                  struct s3_created *out, s3_done_fn *done, void *arg);
 

@@ -303,8 +303,11 @@ static void on_done(void *arg, const struct http_response *rsp, const struct err
 {
     struct s3_call *call = arg;
     bool refused = net_err && net_err->code == ERR_HTTP && rsp;
-    if (call->created)
+    if (call->created) {
         call->created->lost += http_unanswered(call->http);
+        call->created->to_ms = clock_wall_ms() + call->s3->clock_offset_ms;
+        call->created->from_ms = call->created->to_ms - (clock_mono_ms() - call->first_sent_ms);
+    }
     call->http = NULL;
     if (rsp && call->s3->watch) {
         struct s3_answer answer = answer_of(call, rsp);

@@ -38,6 +38,8 @@ void sink_s3_op_end(struct sink_op *op, const struct err *err)
     loop_timer_stop(op->sink->loop, &op->timer);
     op->done(op->arg, err);
     sink_s3_lost_release(op);
+    if (op->upload_out)
+        sink_s3_upload_free(op->upload);
     free(op->key);
     free(op->bare_etag);
     free(op);

@@ -5,7 +5,7 @@
  * Where the answer to CreateMultipartUpload does not arrive, the request is repeated, and the store
  * may then hold two uploads of which one has a name. Nothing in a listing says who began an upload,
  * and another process may be storing the same job. So this is done last, when the upload that has a
- * name is completed or aborted, and one is taken for ours if
+ * name is completed or aborted, or when none has got a name, and one is taken for ours if
  * - it is of this very key, and begun while our request was being repeated (by the store's clock),
  * - and it has no part to this day: what another process began then has got some since.
  * One that was slower than our whole transfer finds its upload gone, and begins a new one
@@ -92,7 +92,8 @@ static void on_upload(void *arg, const char *key, const char *id, int64_t starte
 {
     struct sink_op *op = arg;
     const struct sink_upload *upload = op->upload;
-    if (op->n_lost == LOST_MAX || strcmp(key, upload->key) != 0 || strcmp(id, upload->id) == 0 ||
+    if (op->n_lost == LOST_MAX || strcmp(key, upload->key) != 0 ||
+        (upload->id && strcmp(id, upload->id) == 0) ||
         started_ms < upload->created.from_ms - SLACK_MS ||
         started_ms > upload->created.to_ms + SLACK_MS)
         return;

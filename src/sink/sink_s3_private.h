@@ -41,8 +41,8 @@ struct sink_op {
     /* what is being done; which are used depends on the operation */
     char *key; /* owned; with the prefix */
     struct sink_upload *upload;
-    struct sink_upload **upload_out;
-    bool reopening; /* nothing is made: may be cancelled at once */
+    struct sink_upload **upload_out; /* NULL once it is handed over: until then it is ours */
+    bool reopening;                  /* nothing is made: may be cancelled at once */
     struct sink_stat *stat_out;
     char *etag_out;
     char etag[S3_ETAG_SIZE];
@@ -65,7 +65,7 @@ struct sink_op {
     struct s3_info info;
     struct err refusal;
 
-    /* complete and abort: see sink_s3_lost.c */
+    /* complete, abort and a begin that failed: see sink_s3_lost.c */
     bool ends_upload;
     char **lost; /* owned, each too */
     size_t n_lost;
@@ -113,8 +113,9 @@ struct sink_op *sink_s3_abort_unfinished(struct sink *sink, const char *key, con
 
 /* ---- sink_s3_lost.c ---- */
 
-/* Before op, which has completed or aborted its upload, ends with err (NULL: well): looks for
- * uploads whose ids got lost, if there may be any, and then ends op. False: there are none. */
+/* Before op, which has completed, aborted or failed to begin its upload, ends with err (NULL:
+ * well): looks for uploads whose ids got lost, if there may be any, and then ends op. False: there
+ * are none. */
 bool sink_s3_lost_begin(struct sink_op *op, const struct err *err);
 void sink_s3_lost_release(struct sink_op *op);
 

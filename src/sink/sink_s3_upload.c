@@ -29,14 +29,21 @@ void sink_s3_upload_free(struct sink_upload *upload)
 static void begin_failed(struct sink_op *op, const struct err *err)
 {
     struct err why = *err;
-    if (op->upload->created.lost) {
+    if (op->upload->created.lost && op->cancelled) {
         err_set(&why, err->code, "%s (an upload may be left there; egress sweep undoes it)",
                 err->msg);
         why.http_status = err->http_status;
         why.retry_after_ms = err->retry_after_ms;
     }
-    sink_s3_upload_free(op->upload);
+    op->ends_upload = true; /* it may have been begun all the same */
     sink_s3_op_end(op, &why);
+}
+
+static void hand_over(struct sink_op *op)
+{
+    *op->upload_out = op->upload;
+    op->upload_out = NULL;
+    sink_s3_op_end(op, NULL);
 }
 
 static void begin_done(void *arg, const struct err *err)
@@ -47,8 +54,7 @@ static void begin_done(void *arg, const struct err *err)
         return;
     }
     op->upload->id = op->upload->created.upload_id;
-    *op->upload_out = op->upload;
-    sink_s3_op_end(op, NULL);
+    hand_over(op);
 }
 
 struct sink_op *sink_s3_begin(struct sink *sink, const struct sink_object *object,
@@ -212,15 +218,13 @@ static void reopen_done(void *arg, const struct err *err)
     struct sink_op *op = arg;
     struct err gone = {0};
     if (!err) {
-        *op->upload_out = op->upload;
-        sink_s3_op_end(op, NULL);
+        hand_over(op);
         return;
     }
     if (s3_error_upload_gone(err)) {
         err_set(&gone, ERR_NOT_FOUND, "%s", err->msg);
         err = &gone;
     }
-    sink_s3_upload_free(op->upload);
     sink_s3_op_end(op, err);
 }
 
