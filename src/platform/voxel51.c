@@ -181,6 +181,7 @@ static void send_batch(struct lookup *lookup)
         .body_len = lookup->body.len,
         .has_body = true,
         .max_body = BATCH_MAX_BYTES,
+        .timeout_ms = VOXEL51_ANSWER_MS,
     };
     lookup->http =
         http_start(v->loop, &rq, &(struct http_events){.on_done = on_batch_done}, lookup);
@@ -198,6 +199,7 @@ static void send_get(struct lookup *lookup)
         .headers = &auth,
         .n_headers = 1,
         .max_body = DETAILS_MAX_BYTES,
+        .timeout_ms = VOXEL51_ANSWER_MS,
         .flags = HTTP_FOLLOW,
     };
     lookup->http = http_start(v->loop, &rq, &(struct http_events){.on_done = on_get_done}, lookup);

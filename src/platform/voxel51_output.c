@@ -248,6 +248,7 @@ static void ask_url(struct source_stream *s)
         .headers = &auth,
         .n_headers = 1,
         .max_body = URL_ANSWER_MAX_BYTES,
+        .timeout_ms = VOXEL51_ANSWER_MS,
         .flags = HTTP_FOLLOW,
     };
     s->call = http_start(s->v->loop, &rq, &(struct http_events){.on_done = on_url_done}, s);
