@@ -48,6 +48,9 @@ class Store:
     def put_receipt(self, job, data):
         self.put(receipt_key(job), data)
 
+    def assert_nothing_open(self):
+        assert self.open_keys() == [], self.open_keys()
+
     def assert_empty(self):
         """Neither an object nor a receipt nor anything half-done."""
         assert self.object_keys() == [] and self.receipts() == []
@@ -82,8 +85,8 @@ class Directory(Store):
     def location(self, key):
         return str(self.root / key)
 
-    def assert_nothing_open(self):
-        assert [key for key in self.keys() if key.startswith(".egress/tmp/")] == []
+    def open_keys(self):
+        return [key for key in self.keys() if key.startswith(".egress/tmp/")]
 
 
 class Bucket(Store):
@@ -121,9 +124,9 @@ class Bucket(Store):
     def location(self, key):
         return f"{self.to}{key}"
 
-    def assert_nothing_open(self):
+    def open_keys(self):
         uploads = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
-        assert uploads == []
+        return [upload["Key"].removeprefix(self.prefix) for upload in uploads]
 
 
 @pytest.fixture

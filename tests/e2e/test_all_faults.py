@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thousand jobs while everything goes wrong: each fault of the Platform (egress-sim) on each of its
-routes, and each fault of the network and the store (faultproxy), 5 % of the requests each. What is
-stored is right, what is refused is refused for a reason that is true, nothing else is to be seen;
-the next run, without faults, does the rest.
+"""A thousand jobs while everything goes wrong: each fault of the Platform (egress-sim) on each of
+its routes, and each fault of the network and the store (faultproxy), 5 % of the requests each. What
+is stored is right, what is refused is refused for a reason that is true, nothing else is to be
+seen; the next run, without faults, does the rest.
 
 What hits which request follows from the seed (in the test's name) and the request's number; which
 of many requests at once has which number does not.
@@ -25,10 +25,14 @@ PLATFORM_FAULTS = [
     "changed", "expire=now",
 ]  # fmt: skip
 # 5 % of these alone would bring what runs at a time down to one or two: less of them.
-BUSY = ["*:status=503,1@0.5"]
+PLATFORM_BUSY = "*:status=503,1@0.5"
 STORE_BUSY = "answer,status=503,code=SlowDown,probability=0.005"
-ENDLESS = [f"{route}:endless@5" for route in
-           ("GET /v1/jobs/{id}", "POST /v1/jobs/batch", "GET /v1/jobs/{id}/output-url")]
+
+# Nothing but its size tells an endless output from a large one: where the destination sets no limit
+# to that there is none. Into S3 24 MiB is the most that there may be.
+ENDLESS_JSON = [f"{route}:endless@5" for route in
+                ("GET /v1/jobs/{id}", "POST /v1/jobs/batch", "GET /v1/jobs/{id}/output-url")]
+FLAGS = ["--memory", "16MiB", "--max-parts", "3", "--concurrency", "64"]
 STORE_FAULTS = [
     "cut-connection,bytes=4M", "cut-request", "cut-answer", "truncate",
     "answer,status=500,code=InternalError", "lose-answer", "delay,ms=50", "throttle,bytes=8M",
@@ -65,20 +69,21 @@ def sha256(data):
 class Jobs:
     """1,000 of them, of all kinds and sizes, in one simulator with faults and one without."""
 
-    def __init__(self, sim, folder, seed, shape, faults=()):
+    def __init__(self, sim, folder, seed, shape, more):
         draw = random.Random(seed)
         sizes = [0, 1, 65_535, 65_536, 5 * MIB, 8 * MIB, 8 * MIB + 1, 16 * MIB, 20_000_000]
         sizes += [draw.randint(9_000_000, 20_000_000) for _ in range(21)]
         for i, size in enumerate(sizes):
             (folder / f"file-{i}").mkdir(parents=True)
             (folder / f"file-{i}" / "labels.json").write_bytes(draw.randbytes(size))
+        self.log = ""  # of all runs
         self.unknown = [f"nobody-has-{i}" for i in range(10)]
         options = ["--seed", seed, "--jobs", folder, "--size", "0..65536"]
         options += [word for switch in SHAPES[shape] for word in ("--set", switch)]
         options += ["--generate", 1000 - len(sizes) - len(self.unknown) - 4 * 10]
         for kind in ("FAILED", "EXPIRED", "STUCK", "NO_OUTPUT"):
             options += ["--generate", f"10:{kind}"]
-        self.faults = [*(f"*:{kind}@5" for kind in PLATFORM_FAULTS), *BUSY, *faults]
+        self.faults = [*(f"*:{kind}@5" for kind in PLATFORM_FAULTS), PLATFORM_BUSY, *more]
         self.clean = sim(*options)
         self.faulty = sim(*options, *(word for fault in self.faults for word in ("--fault", fault)))
         self.ids = self.unknown + self.clean.ids()
@@ -115,6 +120,9 @@ def tell_apart(jobs, result):
         own = REASONS[jobs.kinds[job]]
         if line["status"] != "failed":
             assert jobs.kinds[job] == "COMPLETE", line
+        elif line["error"] == "too_large":  # an endless one
+            assert jobs.kinds[job] in ("COMPLETE", "NO_OUTPUT"), line
+            assert "24.0 MiB" in line["message"], line
         elif line["error"] != own:
             assert line["error"] in OF_FAULTS and line["retryable"], line
     return {job: line.get("error", line["status"]) for job, line in told.items()}
@@ -136,47 +144,52 @@ def check_store(jobs, store, said):
     for job in written:
         (output,) = receipts[job]["outputs"]
         assert output["size"] == len(objects[by_job[job]])
-    store.assert_nothing_open()
 
 
 def run(egress, jobs, store, sim, s3, *flags):
-    args = ["fetch", "--json", "--to", store.to, "--concurrency", "64", *flags, "-"]
+    args = ["fetch", "--json", "--to", store.to, *FLAGS, *flags, "-"]
     watch = Watch(egress.start(*args, sim=sim, s3=s3, input="\n".join(jobs.ids)))
-    result = watch.wait(200)
-    watch.assert_memory(64 + 64)  # a MiB of buffers of libcurl for each transfer under way
+    result = watch.wait(250)
+    watch.assert_memory(16 + 64)  # a MiB of buffers of libcurl for each transfer under way
     said = tell_apart(jobs, result)
     assert result.returncode == 1, result  # at least the jobs that still run are for another time
     check_store(jobs, store, said)
+    jobs.log += result.stderr
+    for key in store.open_keys():  # undoing it failed, too: no wonder, but it has to be said
+        assert re.search(f"{key}: an( unfinished)? upload may be left there", jobs.log), key
     egress("verify", "--to", store.to, s3=store.s3, timeout=100).ok()
     return said
 
 
-def run_all(egress, jobs, store, s3=None, *flags):
-    said = run(egress, jobs, store, jobs.faulty, s3, "--read-timeout", "1s", *flags)
+def run_both(egress, jobs, store, s3=None):
+    said = run(egress, jobs, store, jobs.faulty, s3, "--read-timeout", "1s")
     assert 50 < sum(what == "stored" for what in said.values()) < 900
     happened = jobs.faulty.stats()["faults"].values()
     assert {kind for route in happened for kind in route} == {
         re.search(r":(\w+)", fault)[1] for fault in jobs.faults
     }
-    said = run(egress, jobs, store, jobs.clean, store.s3, *flags)
+    said = run(egress, jobs, store, jobs.clean, store.s3)
     for job, kind in jobs.kinds.items():
-        assert said[job] in (["stored", "already stored"] if kind == "COMPLETE" else [REASONS[kind]])
+        fine = ["stored", "already stored"] if kind == "COMPLETE" else [REASONS[kind]]
+        assert said[job] in fine
     assert len(store.objects()) == len(store.receipts()) == len(jobs.digests)
+    egress("sweep", "--to", store.to, "--older-than", "0s", s3=store.s3).ok()
+    store.assert_nothing_open()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("shape, seed", [("plain", 1), ("odd", 2)])
 def test_into_s3(egress, sim, ceph, faultproxy, tmp_path, shape, seed):
-    jobs = Jobs(sim, tmp_path / "jobs", seed, shape, ENDLESS)
+    jobs = Jobs(sim, tmp_path / "jobs", seed, shape, ["*:endless@5"])
     store = Bucket(ceph)
     rules = [*(f"{fault},probability=0.05" for fault in STORE_FAULTS), STORE_BUSY]
     proxy = faultproxy(ceph.url, *rules, seed=seed)
-    run_all(egress, jobs, store, proxy.before(ceph))
+    run_both(egress, jobs, store, proxy.before(ceph))
     assert all(proxy.stats()["faults"][fault.partition(",")[0]] for fault in STORE_FAULTS)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("shape, seed", [("plain", 3), ("odd", 4)])
 def test_into_a_directory(egress, sim, directory, tmp_path, shape, seed):
-    jobs = Jobs(sim, tmp_path / "jobs", seed, shape, ENDLESS)
-    run_all(egress, jobs, directory)
+    jobs = Jobs(sim, tmp_path / "jobs", seed, shape, ENDLESS_JSON)
+    run_both(egress, jobs, directory)

@@ -199,38 +199,6 @@ def test_complete_without_etag(large):
     large.stored(large.fetch())
 
 
-# ---- XML that is none, or too much -------------------------------------------------------------
-
-LAUGHS = "".join(
-    f'<!ENTITY a{i} "{f"&a{i - 1};" * 10 if i else "lol"}">' for i in range(12)
-)
-BAD_XML = {
-    "empty": "",
-    "text": "OK",
-    "cut": f"{HEAD}<InitiateMultipartUploadResult><UploadId>u",
-    "other root": f"{HEAD}<Something><UploadId>u</UploadId></Something>",
-    "entities": f"<!DOCTYPE x [{LAUGHS}]><InitiateMultipartUploadResult><UploadId>&a11;"
-    "</UploadId></InitiateMultipartUploadResult>",
-    "external entity": '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
-    "<InitiateMultipartUploadResult><UploadId>&e;</UploadId></InitiateMultipartUploadResult>",
-    "deep": "<a>" * 60_000,
-    "large": f"{HEAD}<InitiateMultipartUploadResult><UploadId>{'u' * 30 * MIB}"
-    "</UploadId></InitiateMultipartUploadResult>",
-    "not UTF-8": b"\xff\xfe\x00\x01\x80",
-}
-
-
-@pytest.mark.parametrize("name", BAD_XML)
-@pytest.mark.parametrize("status", [200, 400])
-def test_bad_xml(large, name, status):
-    large.store.say("CreateMultipartUpload", Answer(status, BAD_XML[name]), times=50)
-    r = large.fetch(timeout=30)
-    large.refused(r, r.returncode)
-    assert r.returncode in (1, 3), r
-    assert "root:" not in r.stdout + r.stderr
-    assert r.seconds < 20
-
-
 def test_messages_are_printable_and_short(small):
     message = "tab\t two\nlines\x7f &lt;script&gt; &#x9b;31m" + "x" * 5000
     small.store.say("PutObject", Answer(400, error("Odd", message)))
