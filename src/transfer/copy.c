@@ -170,7 +170,7 @@ void copy_upload_failed(struct copy *c, const struct err *err)
 {
     if (c->state == COPY_ABORT)
         return;
-    if (err->code == ERR_SPENT && c->spent++ < SPENT_MAX)
+    if (err->code == ERR_SPENT && !c->stopping && c->spent++ < SPENT_MAX)
         start_over(c, err);
     else
         copy_fail(c, err);
@@ -482,7 +482,7 @@ static void restart(struct copy *c)
     c->rq.resume = NULL;
     c->result.resumed = 0;
     c->resumed = false;
-    c->received = 0;
+    c->received = c->began_at = c->stored_bytes = 0;
     c->next_number = 1;
     c->size = -1;
     copy_set_state(c, COPY_CLAIM);
@@ -576,6 +576,7 @@ static void go_on_due(void *arg)
 
 void copy_cancel(struct copy *c)
 {
+    c->stopping = true;
     if (c->state == COPY_HAND_OVER) {
         c->hurried = true;
         loop_timer_start(c->rq.loop, &c->timer, 0, go_on_due, c);

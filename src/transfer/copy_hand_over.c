@@ -82,10 +82,12 @@ void copy_hand_over(struct copy *c)
         break;
     case COPY_REOPEN: /* what an earlier one has stored stays */
         break;
-    case COPY_PUBLISH:
+    case COPY_PUBLISH: /* it ends by itself, unless it would begin anew */
+    case COPY_ABORT:
+        copy_cancel(c);
+        return;
     case COPY_SETTLE:
     case COPY_HAND_OVER:
-    case COPY_ABORT:
     case COPY_DONE:
         return;
     default:

@@ -107,6 +107,7 @@ struct copy {
     bool already;    /* the outcome: this job's object was there */
     bool published;  /* the outcome: it is there now */
     bool restarting; /* after the abort: from the start */
+    bool stopping;   /* nothing is begun anew any more */
     bool winding;    /* what is under way has been asked to end */
     bool aborted;    /* the sink's abort has been asked for */
     struct copy_result result;
