@@ -64,6 +64,7 @@ static const struct {
     {"AuthorizationHeaderMalformed", KIND_REGION},
     {"IllegalLocationConstraintException", KIND_REGION},
     {"RequestTimeTooSkewed", KIND_CLOCK},
+    {"TemporaryRedirect", KIND_BUSY}, /* the bucket is new: until all of S3 knows where it is */
     {"SlowDown", KIND_BUSY},
     {"InternalError", KIND_BUSY},
     {"ServiceUnavailable", KIND_BUSY},
@@ -163,7 +164,7 @@ static enum kind kind_of(const struct doc *doc, const struct s3_answer *answer)
         return KIND_CONFLICT;
     if (answer->status == 301 || (answer->bucket_region && answer->head && answer->status == 400))
         return KIND_REGION;
-    if (answer->status >= 500 && answer->status != 501)
+    if ((answer->status >= 500 && answer->status != 501) || answer->status == 307)
         return KIND_BUSY;
     return is_broken(doc, answer) ? KIND_BROKEN : KIND_OTHER;
 }
@@ -343,7 +344,7 @@ static void set_other(struct err *err, const struct s3_context *ctx, const struc
     int status = answer->status;
     if (doc->is_error)
         err_set(err, ERR_HTTP, "%s: %s: %s", ctx->what, ctx->operation, why);
-    else if (status == 408 || status == 425 || status == 429 || status == 307)
+    else if (status == 408 || status == 425 || status == 429)
         err_set(err, ERR_HTTP, "%s: %s: %s answered %d", ctx->what, ctx->operation, ctx->endpoint,
                 status);
     else if (answer->head && status == 404 && !is_html(answer))
@@ -449,7 +450,8 @@ struct s3_lesson s3_error_lesson(const struct s3_answer *answer, int64_t signed_
     struct s3_lesson lesson = {0};
     struct doc doc = read_doc(answer->body, answer->body_len);
     enum kind kind = kind_of(&doc, answer);
-    const char *region = kind == KIND_REGION ? told_region(&doc, answer) : NULL;
+    bool elsewhere = kind == KIND_REGION || answer->status == 307;
+    const char *region = elsewhere ? told_region(&doc, answer) : NULL;
     if (region && strlen(region) < sizeof(lesson.region))
         memcpy(lesson.region, region, strlen(region) + 1);
     /* A HEAD is refused without a reason. */

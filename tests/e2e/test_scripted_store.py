@@ -304,6 +304,16 @@ def test_region_that_is_none(small, region):
     assert small.store.count("PutObject") == 1
 
 
+def test_region_of_a_new_bucket(small):
+    """Until all of S3 knows where it is, AWS answers 307."""
+    region = {"x-amz-bucket-region": "eu-west-3"}
+    small.store.say("PutObject", Answer(307, error("TemporaryRedirect"), region))
+    small.stored(small.fetch())
+    puts = [headers for name, _, headers in small.store.calls if name == "PutObject"]
+    signed = ["/eu-west-3/" in headers["Authorization"] for headers in puts]
+    assert signed == [False, True, True]  # the last one is the receipt
+
+
 class Tunnel:
     """A proxy whose CONNECT always ends at one server. `asked` has the hosts."""
 
