@@ -27,8 +27,8 @@ static const enum setting invoke_settings[] = {SET_TO, SET_KEY, SET_FORCE, STORI
 static const enum setting sync_settings[] = {
     SET_TO,         SET_KEY,         SET_SINCE, SET_DRY_RUN, SET_QUEUE,
     SET_EXTEND_TTL, SET_CONCURRENCY, SET_JSON,  STORING,     STORE_ACCESS};
-static const enum setting verify_settings[] = {SET_TO, SET_JSON, SET_QUICK, SET_CONCURRENCY,
-                                               STORE_ACCESS};
+static const enum setting verify_settings[] = {SET_TO,          SET_JSON,     SET_QUICK,
+                                               SET_CONCURRENCY, SET_CHECKSUM, STORE_ACCESS};
 
 static const enum setting sweep_settings[] = {SET_TO,      SET_KEY,  SET_OLDER_THAN,
                                               SET_DRY_RUN, SET_JSON, STORE_ACCESS};

@@ -444,6 +444,15 @@ def test_store_that_takes_fewer_parts(egress, sim, store):
     assert store.objects["k"].part_sizes == [14 * MIB, 14 * MIB, 12 * MIB]
 
 
+def test_verify_without_checksums(egress, small):
+    small.store.takes_checksums = False
+    small.stored(small.fetch("--checksum", "none"))
+    quick = ["verify", "--to", small.store.to, "--quick"]
+    r = egress(*quick, s3=small.store)
+    assert r.returncode == 3 and "needs --checksum none" in r.stdout, r
+    egress(*quick, "--checksum", "none", s3=small.store).ok()
+
+
 def conditions_sent(store):
     sent = [name.lower() for _, _, headers in store.calls for name in headers]
     return {"if-match", "if-none-match"} & set(sent)
