@@ -33,7 +33,8 @@ static int walk(credentials_provider_fn *const *providers, size_t n,
     int found = 0;
     for (size_t i = 0; found == 0 && i < n; i++) {
         size_t before = tried->len;
-        if (before)
+        bool marked = before >= 2 && memcmp(tried->data + before - 2, "; ", 2) == 0; /* outside */
+        if (before && !marked)
             buf_str_append(tried, "; ");
         size_t with_mark = tried->len;
         found = providers[i](l, out, tried, err);

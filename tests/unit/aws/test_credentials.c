@@ -238,6 +238,7 @@ static void test_nothing(void **state)
 {
     (void)state;
     assert_not_found(NULL, PARTS("no AWS credentials", "set AWS_ACCESS_KEY_ID", "--profile",
+                                 "in the environment; AWS_WEB_IDENTITY_TOKEN_FILE; [default]",
                                  "/.aws/credentials (no such file)", "/.aws/config (no such"));
     unsetenv("HOME");
     assert_not_found(NULL, PARTS("no AWS credentials", "HOME is not set"));
