@@ -275,7 +275,7 @@ static void on_second_upload(void *arg, const struct err *err)
                     "the store ignores If-None-Match at the end of a multipart upload: of two "
                     "writers of one large output the later one replaces the other's object");
     else if (err->code == ERR_EXISTS)
-        doctor_ok(p->d, "nor is it at the end of a multipart upload");
+        doctor_ok(p->d, "the end of a multipart upload does not overwrite what is there");
     else
         doctor_fail(p->d, err, NULL);
 }

@@ -154,7 +154,7 @@ static void look_done(void *arg, const struct err *err)
         return;
     if (err && err->code != ERR_NOT_FOUND) {
         e = *err;
-        err_prefix(&e, "whether it was stored is not known");
+        err_prefix(&e, "whether %.160s was stored is not known", op->key);
     } else if (op->upload && (s3_error_conflict(&e) || s3_error_upload_gone(&e))) {
         e.code = ERR_SPENT;
     } else if (!err && s3_error_conflict(&e)) {

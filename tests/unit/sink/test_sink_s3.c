@@ -180,7 +180,7 @@ static void test_put_on_what_is_taken(void **state)
     start_put(&b, &object, NULL);
     s3_bench_fails(&b, ERR_PROTOCOL, "then is not there");
     start_put(&b, &object, NULL);
-    s3_bench_fails(&b, ERR_AUTH, "whether it was stored is not known");
+    s3_bench_fails(&b, ERR_AUTH, "whether j/out.json was stored is not known");
     s3_bench_close(&b, 8);
 }
 
