@@ -127,13 +127,11 @@ static void turn_has_come(void *arg)
     want(arg, WANT_ATTEMPT);
 }
 
+/* A long poll is no work for who answers it, and others would wait as long for its turn. */
 static void take_turn(struct http_call *call)
 {
     drop_easy(call);
-    /* An answer that is waited for on purpose (a long poll) is no load, and would keep others. */
-    bool patient =
-        call->flags & HTTP_NO_STALL || call->stall_timeout_ms != http_options()->stall_timeout_ms;
-    if (patient || turn_take(&call->turn, call->origin, turn_has_come, call))
+    if (call->long_poll || turn_take(&call->turn, call->origin, turn_has_come, call))
         start_attempt(call);
 }
 
@@ -307,6 +305,7 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     call->max_body = rq->max_body;
     call->flags = rq->flags;
     call->timeout_ms = rq->timeout_ms;
+    call->long_poll = rq->stall_timeout_ms > 0 || (rq->flags & HTTP_NO_STALL);
     call->stall_timeout_ms =
         rq->stall_timeout_ms ? rq->stall_timeout_ms : http_options()->stall_timeout_ms;
     for (size_t i = 0; i < rq->n_headers; i++)

@@ -59,7 +59,7 @@ struct http_request {
     unsigned flags;  /* enum http_flags */
     int64_t timeout_ms; /* of an attempt as a whole; 0: none */
     /* No byte in either direction for so long ends the attempt; 0: as http_options says. For
-     * answers that are waited for on purpose (long polls). */
+     * answers that are waited for on purpose (long polls): these take no turn. */
     int64_t stall_timeout_ms;
 };
 

@@ -45,6 +45,7 @@ struct http_call {
     size_t max_body;
     unsigned flags;
     int64_t timeout_ms, stall_timeout_ms;
+    bool long_poll;
 
     /* the attempt */
     struct origin *origin; /* of `url`; NULL when that is none */

@@ -361,14 +361,20 @@ static void ended(void *arg, const struct http_response *rsp, const struct err *
         loop_stop(loop);
 }
 
-static void ask(struct asked *asked, const char *path, int64_t timeout_ms, int *left)
+static void ask_so(struct asked *asked, const char *path, struct http_request rq, int *left)
 {
     char *url = xprintf("%s%s", busy.url, path);
-    struct http_request rq = {
-        .method = "GET", .url = url, .flags = HTTP_NO_RETRY, .timeout_ms = timeout_ms};
+    rq.method = "GET";
+    rq.url = url;
+    rq.flags = HTTP_NO_RETRY;
     *asked = (struct asked){.left = left};
     asked->call = http_start(loop, &rq, &(struct http_events){.on_done = ended}, asked);
     free(url);
+}
+
+static void ask(struct asked *asked, const char *path, int64_t timeout_ms, int *left)
+{
+    ask_so(asked, path, (struct http_request){.timeout_ms = timeout_ms}, left);
 }
 
 /* From here on one request at a time. */
@@ -437,6 +443,26 @@ static void test_waiting_counts_for_no_time_out(void **state)
             fail_msg("%s", asked[i].err.msg);
         assert_int_equal(asked[i].number, i + 1);
     }
+}
+
+static void test_a_long_poll_keeps_nobody_waiting(void **state)
+{
+    (void)state;
+    int left = 3;
+    be_refused();
+    /* Whatever else is waited for as long. */
+    struct http_request poll = {.stall_timeout_ms = bench_options().stall_timeout_ms};
+    ask_so(&asked[0], "/hold", poll, &left);
+    ask(&asked[1], "/work", 0, &left);
+    ask(&asked[2], "/work", 0, &left);
+    struct loop_timer timer = {0};
+    loop_timer_start(loop, &timer, 600, open_later, NULL);
+    loop_run(loop);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(asked[i].err.code, ERR_NONE);
+        assert_int_equal(asked[i].number, i ? i : 3);
+    }
+    assert_int_equal(look().peak, 1);
 }
 
 /* ---- a download that waits for memory, and the uploads that give it back ---- */
@@ -554,6 +580,7 @@ int main(void)
         TEST(test_a_large_burst_gets_through),
         TEST(test_cancel_while_waiting),
         TEST(test_waiting_counts_for_no_time_out),
+        TEST(test_a_long_poll_keeps_nobody_waiting),
         TEST(test_a_paused_download_starves_nobody),
         TEST(test_a_dead_origin_leaves_the_others_their_retries),
     };
