@@ -286,7 +286,7 @@ e2e: e2e-programs
 # What takes minutes: faults in every call, a second S3 server, which is built first, and waiting.
 E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
             tests/e2e/test_all_faults.py tests/e2e/test_doctor_long.py \
-            tests/e2e/test_worker_long.py
+            tests/e2e/test_worker_long.py tests/e2e/test_two_at_once.py
 .PHONY: e2e-long
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)

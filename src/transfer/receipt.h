@@ -96,7 +96,8 @@ bool receipt_key_job(const char *key, const char *source, char job[JOB_ID_MAX + 
 
 /* ".egress/SOURCE/JOB.uploading", an empty object: there from before the first receipt in state
  * RECEIPT_UPLOADING is written until after the one in state RECEIPT_STORED, so that a listing alone
- * tells which receipts may not be what they seem. Caller frees. */
+ * tells which receipts may not be what they seem; without a receipt it says nothing. Caller frees.
+ */
 char *receipt_marker_key(const char *source, const char *job);
 bool receipt_marker_job(const char *key, const char *source, char job[JOB_ID_MAX + 1]);
 

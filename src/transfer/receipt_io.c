@@ -137,18 +137,13 @@ struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receip
 
 static void on_removed(void *arg, const struct err *err)
 {
-    struct receipt_io *io = arg;
-    if (err)
-        finish(io, err);
-    else
-        io->op = io->sink->ops->remove(io->sink, io->marker, "", on_unmarked, io);
+    finish(arg, err);
 }
 
 struct receipt_io *receipt_remove(struct sink *sink, const char *source, const char *job,
                                   const char *etag, sink_done_fn *done, void *arg)
 {
     struct receipt_io *io = new_io(sink, source, job, done, arg);
-    io->marker = receipt_marker_key(source, job);
     io->op = sink->ops->remove(sink, io->key, etag, on_removed, io);
     return io;
 }

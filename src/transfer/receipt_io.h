@@ -23,8 +23,8 @@ struct receipt_io *receipt_read(struct sink *sink, const char *source, const cha
 struct receipt_io *receipt_write(struct sink *sink, const struct receipt *receipt, bool marked,
                                  char etag[128], sink_done_fn *done, void *arg);
 
-/* Takes back the one that was written last with that etag, and its marker; sinks with `remove`
- * only. */
+/* Takes back the one that was written last with that etag; sinks with `remove` only. The marker
+ * stays: another process may be about to write a receipt that needs it. */
 struct receipt_io *receipt_remove(struct sink *sink, const char *source, const char *job,
                                   const char *etag, sink_done_fn *done, void *arg);
 

@@ -244,10 +244,8 @@ static struct receipt_io *record_upload(void *arg, const struct receipt_upload *
 {
     struct transfer *t = arg;
     const struct engine_config *config = &t->engine->config;
-    if (!upload) {
-        t->marked = false;
+    if (!upload)
         return receipt_remove(config->sink, config->source->ops->name, t->id, etag, done, done_arg);
-    }
     struct receipt r = {.state = RECEIPT_UPLOADING};
     fill_receipt(t, &r);
     r.outputs = t->receipt.outputs;
