@@ -311,7 +311,8 @@ void consumer_free(struct consumer *consumer)
 }
 
 /* The message whose verdict another of the same job will share. One that was told to stop, and has
- * stopped, is none: nothing was decided about the job. */
+ * stopped, is none: nothing was decided about the job. Nor is one that was handed over: the other
+ * may be what was sent in its place. */
 static struct consumption *find_leader(const struct consumer *consumer, const char *job)
 {
     struct consumption *settling = NULL;
@@ -320,7 +321,8 @@ static struct consumption *find_leader(const struct consumer *consumer, const ch
             continue;
         if (c->phase == RUNNING)
             return c;
-        if (!c->cancelled)
+        bool handed_over = c->has_transfer && c->result.outcome == TRANSFER_HANDED_OVER;
+        if (!c->cancelled && !handed_over)
             settling = c;
     }
     return settling;

@@ -43,7 +43,8 @@ struct rig {
     struct end ends[ENDS_MAX];
     unsigned n, wanted;
     struct loop_timer timer;
-    struct consumption *first; /* what the timer is about */
+    struct consumption *first, *second; /* what the timer is about */
+    unsigned puts, turns;
 };
 
 static const struct fake_source_config good = {.size = 5000,
@@ -362,6 +363,51 @@ static void test_hand_over(void **state)
     }
 }
 
+/* Hands m1 over; m2 comes a few turns after that was written down, while the queue is told. Once
+ * that has answered, m2 is cancelled. */
+static void take_what_was_sent(void *arg)
+{
+    struct rig *r = arg;
+    if (r->first && fake_sink_calls(r->sink, "part") > 0) {
+        r->puts = fake_sink_calls(r->sink, "put");
+        consumer_hand_over(r->first);
+        r->first = NULL;
+    }
+    if (r->puts && fake_sink_calls(r->sink, "put") > r->puts && r->turns++ == 3)
+        r->second = start(r, "m2", "{\"id\":\"job-1\"}", 1);
+    if (r->second && r->n == 1)
+        consumer_cancel(r->second);
+    else
+        loop_timer_start(r->b.loop, &r->timer, 1, take_what_was_sent, r);
+}
+
+/* What was handed over may come back before SQS has said that it has it. It is not consumed along
+ * with the message whose place it takes: nothing is stored yet. */
+static void test_what_was_handed_over_comes_back_at_once(void **state)
+{
+    (void)state;
+    enum { SLOW = 200 * 1000 }; /* bytes of an answer that come one by one */
+    struct rig r;
+    struct fake_source_config from = good;
+    from.size = 64 << 20;
+    from.stall_at = 30 << 20;
+    set_up(&r, &from, &(struct consumer_config){0}, NULL);
+    char *slow = xprintf("%*s" DONE_0, SLOW, "");
+    r.answers[0] = (struct scripted_answer){"200 OK\r\n", slow, SCRIPTED_DRIP};
+    r.wanted = 2;
+    r.first = start(&r, "m1", "{\"id\":\"job-1\"}", 1);
+    loop_timer_start(r.b.loop, &r.timer, 0, take_what_was_sent, &r);
+    loop_run(r.b.loop);
+    loop_timer_stop(r.b.loop, &r.timer);
+    assert_string_equal(r.ends[0].message, "m1");
+    assert_int_equal(r.ends[0].outcome, TRANSFER_HANDED_OVER);
+    assert_int_equal(r.ends[0].verdict, CONSUMED);
+    assert_int_equal(r.ends[1].verdict, CONSUME_LATER);
+    stop_rig(&r, 2);
+    aws_bench_free(&r.b);
+    free(slow);
+}
+
 static int set_up_group(void **state)
 {
     log_init(stderr, LOG_ERROR, LOG_HUMAN);
@@ -375,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_queue_fails),      cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_cancelled_leader), cmocka_unit_test(test_cancelled_follower),
         cmocka_unit_test(test_kept_hidden),      cmocka_unit_test(test_hand_over),
+        cmocka_unit_test(test_what_was_handed_over_comes_back_at_once),
     };
     return cmocka_run_group_tests(tests, set_up_group, NULL);
 }
