@@ -125,7 +125,8 @@ static void settle_soon(struct consumption *c)
 {
     c->phase = SETTLING;
     c->leader = NULL;
-    loop_post(c->consumer->config.loop, &c->task, settle_task, c);
+    if (!c->beat) /* else its end settles it */
+        loop_post(c->consumer->config.loop, &c->task, settle_task, c);
 }
 
 static void run(struct consumption *c)

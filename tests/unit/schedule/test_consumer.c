@@ -4,6 +4,7 @@
  */
 #include "schedule/consumer.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -408,6 +409,50 @@ static void test_what_was_handed_over_comes_back_at_once(void **state)
     free(slow);
 }
 
+static void cancel_second(void *arg, const struct err *err)
+{
+    struct rig *r = arg;
+    assert_null(err);
+    consumer_cancel(r->second);
+}
+
+/* With the next beat in one batch, and in front of it. */
+static void hide_another(void *arg)
+{
+    struct rig *r = arg;
+    queue_sqs_hide(r->queue, "other", 1, cancel_second, r);
+}
+
+static void wait_a_little(void *arg)
+{
+    (void)arg;
+    poll(NULL, 0, 100);
+}
+
+/* Its last beat ends in the very turn of the loop in which it is cancelled. */
+static void test_cancelled_as_its_beat_ends(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct fake_source_config from = good;
+    from.stall_at = 100;
+    set_up(&r, &from, &(struct consumer_config){.visibility_s = 1},
+           "{\"Successful\":[{\"Id\":\"0\"},{\"Id\":\"1\"},{\"Id\":\"2\"}]}");
+    struct loop_timer wait = {0}, hide = {0};
+    r.first = start(&r, "m1", "{\"id\":\"job-1\"}", 1);
+    r.second = start(&r, "m2", "{\"id\":\"job-1\"}", 1);
+    loop_timer_start(r.b.loop, &wait, 250, wait_a_little, NULL); /* then both are due */
+    loop_timer_start(r.b.loop, &hide, 300, hide_another, &r);    /* ... in this order */
+    loop_run(r.b.loop);
+    assert_string_equal(r.ends[0].message, "m2");
+    r.wanted = 2;
+    consumer_cancel(r.first);
+    loop_run(r.b.loop);
+    assert_string_equal(r.ends[1].message, "m1");
+    stop_rig(&r, 3);
+    aws_bench_free(&r.b);
+}
+
 static int set_up_group(void **state)
 {
     log_init(stderr, LOG_ERROR, LOG_HUMAN);
@@ -417,11 +462,16 @@ static int set_up_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),         cmocka_unit_test(test_no_job),
-        cmocka_unit_test(test_queue_fails),      cmocka_unit_test(test_duplicates),
-        cmocka_unit_test(test_cancelled_leader), cmocka_unit_test(test_cancelled_follower),
-        cmocka_unit_test(test_kept_hidden),      cmocka_unit_test(test_hand_over),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_no_job),
+        cmocka_unit_test(test_queue_fails),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_cancelled_leader),
+        cmocka_unit_test(test_cancelled_follower),
+        cmocka_unit_test(test_kept_hidden),
+        cmocka_unit_test(test_hand_over),
         cmocka_unit_test(test_what_was_handed_over_comes_back_at_once),
+        cmocka_unit_test(test_cancelled_as_its_beat_ends),
     };
     return cmocka_run_group_tests(tests, set_up_group, NULL);
 }
