@@ -479,11 +479,13 @@ static void restart(struct copy *c)
 {
     release(c);
     c->restarting = c->winding = c->aborted = c->opened = c->ended = c->changed = c->looked = false;
+    c->lost |= c->rq.resume != NULL;
     c->rq.resume = NULL;
     c->result.resumed = 0;
-    c->resumed = false;
+    c->resumed = c->progressed = false;
     c->received = c->began_at = c->stored_bytes = 0;
-    c->next_number = 1;
+    c->began_ms = 0;
+    c->next_number = c->first_number = 1;
     c->size = -1;
     copy_set_state(c, COPY_CLAIM);
     start_claim(c);
@@ -557,8 +559,7 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
     c->done = done;
     c->arg = arg;
     c->size = -1;
-    c->next_number = 1;
-    c->started_ms = clock_mono_ms();
+    c->next_number = c->first_number = 1;
     c->object = (struct sink_object){
         .key = request->key,
         .identity = {request->source->ops->name, request->job->id,

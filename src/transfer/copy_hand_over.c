@@ -32,12 +32,13 @@ void copy_part_took(struct copy *c, const struct part *p)
     int64_t faded_ms = c->part_ms - c->part_ms / 4;
     c->part_ms = took_ms > faded_ms ? took_ms : faded_ms;
     c->stored_bytes += p->len;
+    c->progressed |= p->number == c->first_number;
 }
 
 /* How long the whole output takes at the pace it had so far; 0: not known. */
 static int64_t whole_ms(const struct copy *c)
 {
-    int64_t spent_ms = clock_mono_ms() - c->started_ms;
+    int64_t spent_ms = clock_mono_ms() - c->began_ms;
     uint64_t brought = c->received - c->began_at;
     if (c->size < 0 || brought == 0)
         return 0;
@@ -54,7 +55,7 @@ static void fail_late(struct copy *c)
 {
     const struct copy_deadline *d = c->rq.deadline;
     int64_t run_ms = stop_ms(c) ? d->stop_ms - d->began_ms : 0;
-    bool had_most = clock_mono_ms() - c->started_ms > run_ms - run_ms / 8;
+    bool had_most = c->began_ms && clock_mono_ms() - c->began_ms > run_ms - run_ms / 8;
     if (run_ms == 0)
         err_set(&c->err, ERR_CANCELLED, "stopped before a part of it was stored");
     else if (c->opened && !can_be_gone_on_with(c) && (whole_ms(c) > run_ms || had_most))
@@ -116,15 +117,18 @@ void copy_hand_over_step(struct copy *c)
     }
     if (c->stream || c->claiming || c->op || c->in_flight || c->recording)
         return;
-    if (c->stored_bytes > 0 && !c->record_last) {
+    if (c->progressed && !c->record_last) {
         c->record_last = true;
         if (copy_record(c, true))
             return; /* copy_go_on() follows */
     }
-    if (c->stored_bytes == 0)
+    if (!c->progressed)
         err_set(&c->err, stop_ms(c) ? ERR_TIMEOUT : ERR_CANCELLED,
                 "stopped before a %spart of it was stored", c->rq.resume ? "further " : "");
-    if (c->stored_bytes == 0 && !c->rq.resume) { /* nothing to go on with: undone */
+    else if (c->lost && c->err.code == ERR_NONE) /* or it might be handed over for ever */
+        err_set(&c->err, stop_ms(c) ? ERR_TIMEOUT : ERR_CANCELLED,
+                "stopped; it was begun anew, as what an earlier run had stored was of no use");
+    if (!c->progressed && !c->rq.resume) { /* nothing to go on with: undone */
         copy_set_state(c, COPY_ABORT);
         copy_wind_down(c);
         return;
@@ -146,7 +150,7 @@ void copy_tick(struct copy *c)
         copy_cancel(c); /* parts are waited for no longer */
     else if (up || (c->state == COPY_PARTS && !copy_has_time(c)))
         copy_hand_over(c);
-    else if (c->opened && !can_be_gone_on_with(c) && now_ms - c->started_ms > run_ms / 8 &&
+    else if (c->opened && !can_be_gone_on_with(c) && now_ms - c->began_ms > run_ms / 8 &&
              whole_ms(c) > run_ms + run_ms / 4 && c->state < COPY_DRAIN)
         fail_late(c);
 }

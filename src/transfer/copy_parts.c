@@ -232,6 +232,8 @@ size_t copy_take(struct copy *c, const char *data, size_t len)
         size_t n = len - taken;
         if (n > p->want - p->len)
             n = (size_t)(p->want - p->len);
+        if (!c->began_ms)
+            c->began_ms = clock_mono_ms();
         memcpy(p->data + p->len, data + taken, n);
         p->crc32c = crc32c(p->crc32c, data + taken, n);
         digest_bytes(&c->digest, data + taken, n);

@@ -96,10 +96,13 @@ struct copy {
     bool resumed;          /* the stream now to be opened is the first of this process */
 
     /* handing over */
-    int64_t started_ms;    /* monotonic */
+    int64_t began_ms;      /* monotonic; when the first of its own bytes arrived; 0: none has */
     int64_t part_ms;       /* what a part takes to be stored, of late; 0: not known */
     uint64_t began_at;     /* bytes that were there when this copy opened the source */
     uint64_t stored_bytes; /* of the parts that this copy has stored */
+    uint32_t first_number; /* of those */
+    bool progressed;       /* that one is stored: the next process begins further on */
+    bool lost;             /* what an earlier process had stored is of no use */
     bool leaving;          /* what need not be waited for has been asked to end */
     bool hurried;          /* parts are not waited for either */
     bool record_last;      /* the last record is being written */

@@ -125,6 +125,7 @@ static void take_over(struct copy *c)
         c->next_number = n + 1;
     }
     c->n_recorded = c->n_crcs;
+    c->first_number = c->next_number;
     c->result.resumed = c->received;
     /* The first buffer of an upload is had as ever; one in its middle like one that grows. */
     CHECK(plan_part(&c->layout, 1, &offset, &len));
@@ -143,6 +144,7 @@ static void on_reopened(void *arg, const struct err *err)
     }
     if (err && err->code == ERR_NOT_FOUND) { /* it was undone, or completed and then looked at */
         c->rq.resume = NULL;
+        c->lost = true;
         copy_set_state(c, COPY_GATHER);
         copy_open_stream(c);
         return;

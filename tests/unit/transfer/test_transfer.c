@@ -730,6 +730,51 @@ static void test_a_run_without_progress_keeps_what_there_is(void **state)
     end(&r);
 }
 
+/* What an earlier run has stored is of no use: that is no progress, else an output that changes in
+ * every run would be handed over for ever. */
+static void test_begun_anew_is_no_progress(void **state)
+{
+    (void)state;
+    struct rig r;
+    init_large(&r, 3);
+    r.from.stall_at = 12 * MIB;
+    r.run_ms = 900;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_HANDED_OVER);
+    r.from.validator = "\"e2\"";
+    run(&r);
+    expect_failed(&r, ERR_TIMEOUT);
+    assert_true(err_is_retryable(&r.jobs[0].err));
+    expect_handed_over(&r, 1); /* but what this one has stored is kept */
+    run(&r);
+    expect_failed(&r, ERR_TIMEOUT);
+    r.from.stall_at = 20 * MIB;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_HANDED_OVER);
+    r.from.stall_at = 0;
+    run(&r);
+    expect_stored(&r);
+    assert_int_equal(r.jobs[0].resumed, 16 * MIB);
+    end(&r);
+}
+
+/* How long it waited for memory says nothing about how long it takes. */
+static void test_held_up_by_another(void **state)
+{
+    (void)state;
+    struct rig r;
+    init_large(&r, 2);
+    r.from.ranges = false;
+    r.config.memory = 16 * MIB; /* for one of them */
+    r.to.held = "part";
+    r.run_ms = 1000;
+    go(&r, 2, UINT32_MAX);
+    unsigned late = r.jobs[0].err.code == ERR_DEADLINE ? 1 : 0; /* who had to wait */
+    assert_int_equal(r.jobs[1 - late].err.code, ERR_DEADLINE);
+    assert_int_equal(r.jobs[late].err.code, ERR_TIMEOUT);
+    end(&r);
+}
+
 static void test_no_time_left_for_a_job(void **state)
 {
     (void)state;
@@ -771,6 +816,8 @@ int main(void)
         cmocka_unit_test(test_handed_over_from_run_to_run),
         cmocka_unit_test(test_too_slow_for_any_run),
         cmocka_unit_test(test_a_run_without_progress_keeps_what_there_is),
+        cmocka_unit_test(test_begun_anew_is_no_progress),
+        cmocka_unit_test(test_held_up_by_another),
         cmocka_unit_test(test_no_time_left_for_a_job),
     };
     log_init(stderr, LOG_ERROR, LOG_HUMAN);
