@@ -73,7 +73,7 @@ struct copy_result {
     char *content_type; /* borrowed during the completion; or NULL */
     char *validator;    /* the source's; borrowed; or NULL */
     bool already;       /* this job's object was there before */
-    bool handed_over;   /* not done: size is what was stored by this copy, and a later one with the
+    bool handed_over;   /* not done: size is what is stored by now, and a later one with the
                            receipt_upload that was recorded goes on */
     uint64_t resumed;   /* bytes that an earlier process had stored */
 };

@@ -134,7 +134,7 @@ void copy_hand_over_step(struct copy *c)
         return;
     }
     c->result.handed_over = c->err.code == ERR_NONE;
-    c->result.size = c->stored_bytes;
+    c->result.size = c->result.resumed + c->stored_bytes;
     copy_finish(c);
 }
 

@@ -290,16 +290,16 @@ static void on_copied(void *arg, const struct copy_result *result, const struct 
         fail(t, err);
         return;
     }
-    t->result.resumed += result->resumed;
-    if (result->handed_over) {
+    if (!result->already) {
+        t->result.resumed += result->resumed;
         t->result.bytes += result->size;
+    }
+    if (result->handed_over) {
         finish(t, TRANSFER_HANDED_OVER);
         return;
     }
     add_to_receipt(t, result);
     t->any_stored |= !result->already;
-    if (!result->already)
-        t->result.bytes += result->size;
     t->index++;
     next_output(t);
 }
