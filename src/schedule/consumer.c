@@ -15,7 +15,8 @@ enum {
     BACKOFF_MAX_S = 3600,
     HELD_MAX_S = SQS_HIDE_MAX_S - 15 * 60,
     BEAT_MAX_MS = 5 * 60 * 1000,
-    NEVER_STATUS = 4, /* err_exit_status() of what will never be stored */
+    NEVER_STATUS = 4, /* err_exit_status() of what will never be stored; and of a refusal that
+                         nobody foresaw, which may be that of a proxy or a store */
 };
 
 enum phase {
@@ -92,7 +93,7 @@ static void judge_failure(struct consumption *c)
         later(c, 0);
     else if (err->code == ERR_JOB_UNKNOWN && c->receives <= 1)
         later(c, c->consumer->config.unknown_delay_s);
-    else if (err_exit_status(err) != NEVER_STATUS)
+    else if (err_exit_status(err) != NEVER_STATUS || err->code == ERR_HTTP)
         later(c, backoff_s(c, err->retry_after_ms));
 }
 

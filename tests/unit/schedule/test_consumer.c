@@ -140,6 +140,7 @@ static void test_verdicts(void **state)
         enum consumer_verdict verdict;
         enum err_code err;
         int again_min, again_max; /* of LATER */
+        int http_status;
     } cases[] = {
         {ERR_NONE, JOB_COMPLETE, false, 1, 0, CONSUMED, ERR_NONE, 0, 0},
         {ERR_NONE, JOB_FAILED, false, 1, 0, CONSUMED, ERR_JOB_FAILED, 0, 0},
@@ -157,6 +158,7 @@ static void test_verdicts(void **state)
         {ERR_CONFIG, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_CONFIG, 5, 10},
         {ERR_DESTINATION, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_DESTINATION, 5, 10},
         {ERR_INTERNAL, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_INTERNAL, 5, 10},
+        {ERR_HTTP, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_HTTP, 5, 10, 407},
         {ERR_CONFLICT, JOB_COMPLETE, false, 1, 0, CONSUMED, ERR_CONFLICT, 0, 0},
         {ERR_DEADLINE, JOB_COMPLETE, false, 1, 0, CONSUMED, ERR_DEADLINE, 0, 0},
     };
@@ -170,6 +172,7 @@ static void test_verdicts(void **state)
         if (cases[i].fails)
             err_set(&from.describe_err, cases[i].fails, "as the test wants");
         from.describe_err.retry_after_ms = cases[i].retry_after_ms;
+        from.describe_err.http_status = cases[i].http_status;
         set_up(&r, &from, &config, NULL);
         start(&r, "m1", "{\"id\":\"job-1\"}", cases[i].receives);
         loop_run(r.b.loop);
