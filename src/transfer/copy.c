@@ -246,7 +246,7 @@ static void take_existing(struct copy *c)
     c->result.crc32c = c->stat.crc32c;
     memcpy(c->result.etag, c->stat.etag, sizeof(c->result.etag));
     copy_set_state(c, COPY_ABORT);
-    copy_wind_down(c);
+    copy_drop_left(c);
 }
 
 static void fail_conflict(struct copy *c)

@@ -147,6 +147,9 @@ bool copy_record(struct copy *c, bool now);
 bool copy_forget(struct copy *c);
 /* Asks the store for the parts of c->rq.resume. */
 void copy_reopen(struct copy *c);
+/* In COPY_ABORT, as another has stored the output: undoes what was to be gone on with, if that is
+ * still so. Otherwise, and then, as copy_wind_down(). */
+void copy_drop_left(struct copy *c);
 void copy_release_record(struct copy *c);
 
 /* ---- copy_hand_over.c ---- */

@@ -181,3 +181,24 @@ void copy_reopen(struct copy *c)
     c->op =
         c->rq.sink->ops->reopen(c->rq.sink, &c->object, &name, &c->upload, on_part, on_reopened, c);
 }
+
+static void on_dropped(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    c->op = NULL;
+    if (err)
+        log_warn("%s: an upload that an earlier run has left stays (egress sweep removes it): %s",
+                 c->rq.key, err->msg);
+    copy_wind_down(c);
+}
+
+void copy_drop_left(struct copy *c)
+{
+    if (!c->rq.resume || c->upload) {
+        copy_wind_down(c);
+        return;
+    }
+    c->winding = true; /* nothing else is under way */
+    c->op =
+        c->rq.sink->ops->abort_unfinished(c->rq.sink, c->rq.key, c->rq.resume->id, on_dropped, c);
+}

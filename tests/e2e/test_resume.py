@@ -63,6 +63,19 @@ def test_goes_on_where_it_was_killed(egress, sim, ceph, mode):
     assert r.returncode == 0 and r.jsonl[0]["status"] == "ok", r
 
 
+def test_undoes_what_was_killed_when_another_has_stored_it(egress, sim, ceph):
+    s = sim("--generate", 1, "--size", SIZE, "--set", "body_rate=100M")
+    (job,) = s.ids()
+    bucket = ceph.bucket()
+    kill_in_mid_upload(egress, s, ceph, bucket, 2)
+    to = ["--to", f"s3://{bucket}"]
+    assert egress("fetch", *to, "--receipts", "off", job, sim=s, s3=ceph).returncode == 0
+    assert parts_of(ceph, bucket) is not None
+    r = egress("fetch", *to, "--json", job, sim=s, s3=ceph)
+    assert r.returncode == 0 and r.jsonl[0]["status"] == "already stored", r
+    assert parts_of(ceph, bucket) is None
+
+
 def test_begins_anew_when_the_upload_is_gone(egress, sim, ceph):
     s = sim("--generate", 1, "--size", SIZE, "--set", "body_rate=100M")
     (job,) = s.ids()
