@@ -432,6 +432,8 @@ void copy_fail(struct copy *c, const struct err *err)
     if (c->state == COPY_ABORT)
         return;
     c->err = *err;
+    if (copy_keep_left(c))
+        return;
     copy_set_state(c, COPY_ABORT);
     copy_wind_down(c);
 }
@@ -478,12 +480,11 @@ void copy_finish(struct copy *c)
 static void restart(struct copy *c)
 {
     release(c);
-    c->restarting = c->winding = c->aborted = c->opened = c->ended = c->changed = c->looked = false;
+    c->restarting = c->winding = c->aborted = c->opened = c->ended = c->changed = c->looked =
+        c->resumed = c->progressed = false;
     c->lost |= c->rq.resume != NULL;
     c->rq.resume = NULL;
-    c->result.resumed = 0;
-    c->resumed = c->progressed = false;
-    c->received = c->began_at = c->stored_bytes = 0;
+    c->received = c->began_at = c->stored_bytes = c->result.resumed = 0;
     c->began_ms = 0;
     c->next_number = c->first_number = 1;
     c->size = -1;

@@ -99,6 +99,17 @@ void copy_hand_over(struct copy *c)
     loop_timer_start(c->rq.loop, &c->timer, 0, go_on, c); /* completes from the loop */
 }
 
+bool copy_keep_left(struct copy *c)
+{
+    enum err_code code = c->err.code;
+    bool passing = code == ERR_NETWORK || code == ERR_TIMEOUT || code == ERR_HTTP;
+    if (!c->rq.resume || !passing || (c->state != COPY_PARTS && c->state != COPY_DRAIN))
+        return false;
+    copy_set_state(c, COPY_HAND_OVER);
+    loop_timer_start(c->rq.loop, &c->timer, 0, go_on, c); /* completes from the loop */
+    return true;
+}
+
 void copy_hand_over_step(struct copy *c)
 {
     if (!c->leaving) {
@@ -122,7 +133,7 @@ void copy_hand_over_step(struct copy *c)
         if (copy_record(c, true))
             return; /* copy_go_on() follows */
     }
-    if (!c->progressed)
+    if (!c->progressed && c->err.code == ERR_NONE)
         err_set(&c->err, stop_ms(c) ? ERR_TIMEOUT : ERR_CANCELLED,
                 "stopped before a %spart of it was stored", c->rq.resume ? "further " : "");
     else if (c->lost && c->err.code == ERR_NONE) /* or it might be handed over for ever */

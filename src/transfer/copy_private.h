@@ -154,6 +154,9 @@ void copy_release_record(struct copy *c);
 
 /* ---- copy_hand_over.c ---- */
 
+/* After a failure that may pass: what an earlier process had stored is not undone with it, but left
+ * for the next to go on with. False: there is none, or it is no such failure. */
+bool copy_keep_left(struct copy *c);
 /* Something has ended in COPY_HAND_OVER. */
 void copy_hand_over_step(struct copy *c);
 /* Whether a part that is sent now can be stored before the deadline. */

@@ -758,6 +758,29 @@ static void test_begun_anew_is_no_progress(void **state)
     end(&r);
 }
 
+/* A source that is down for a while costs no more than that. */
+static void test_a_run_that_fails_keeps_what_there_is(void **state)
+{
+    (void)state;
+    struct rig r;
+    init_large(&r, 3);
+    r.from.stall_at = 12 * MIB;
+    r.run_ms = 900;
+    run(&r);
+    assert_int_equal(r.jobs[0].outcome, TRANSFER_HANDED_OVER);
+    r.from.stall_at = 0;
+    r.run_ms = 0;
+    r.from.break_at_open = 100;
+    run(&r);
+    expect_failed(&r, ERR_NETWORK);
+    expect_handed_over(&r, 1);
+    r.from.break_at_open = 0;
+    run(&r);
+    expect_stored(&r);
+    assert_int_equal(r.jobs[0].resumed, 8 * MIB);
+    end(&r);
+}
+
 /* How long it waited for memory says nothing about how long it takes. */
 static void test_held_up_by_another(void **state)
 {
@@ -817,6 +840,7 @@ int main(void)
         cmocka_unit_test(test_too_slow_for_any_run),
         cmocka_unit_test(test_a_run_without_progress_keeps_what_there_is),
         cmocka_unit_test(test_begun_anew_is_no_progress),
+        cmocka_unit_test(test_a_run_that_fails_keeps_what_there_is),
         cmocka_unit_test(test_held_up_by_another),
         cmocka_unit_test(test_no_time_left_for_a_job),
     };
