@@ -102,7 +102,8 @@ void copy_hand_over(struct copy *c)
 bool copy_keep_left(struct copy *c)
 {
     enum err_code code = c->err.code;
-    bool passing = code == ERR_NETWORK || code == ERR_TIMEOUT || code == ERR_HTTP;
+    bool passing = code == ERR_NETWORK || code == ERR_TIMEOUT ||
+                   (code == ERR_HTTP && err_is_retryable(&c->err));
     if (!c->rq.resume || !passing || (c->state != COPY_PARTS && c->state != COPY_DRAIN))
         return false;
     copy_set_state(c, COPY_HAND_OVER);

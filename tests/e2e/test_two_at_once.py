@@ -50,7 +50,7 @@ def test_one_is_killed_once_the_other_has_stored_it(egress, sim, ceph):
         for _ in range(2)
     ]
     slow.send_signal(signal.SIGSTOP)
-    r = fast.wait().ok()
+    fast.wait().ok()
     slow.send_signal(signal.SIGCONT)
     time.sleep(0.3)
     slow.send_signal(signal.SIGKILL)
@@ -63,13 +63,15 @@ def test_one_is_killed_once_the_other_has_stored_it(egress, sim, ceph):
 @pytest.mark.parametrize("first", ["cancelled", "goes on"])
 def test_a_second_upload_of_the_same_job(egress, sim, ceph, first):
     """Both begin one of their own, so that the receipt names just the later."""
-    s = sim("--generate", 1, "--size", 64 * MIB, "--set", "body_rate=16M")
+    s = sim("--generate", 1, "--size", 64 * MIB, "--set", "body_rate=8M")
     (job,) = s.ids()
     bucket = ceph.bucket()
     args = ["fetch", "--to", f"s3://{bucket}", "--json", job]
     one = egress.start(*args, sim=s, s3=ceph)
     two = egress.start(*args, sim=s, s3=ceph)
+    deadline = time.monotonic() + 30
     while len(ceph.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])) < 2:
+        assert time.monotonic() < deadline, (one.result(), two.result())
         time.sleep(0.02)
     time.sleep(1)
     if first == "cancelled":
