@@ -63,12 +63,18 @@ def test_one_is_killed_once_the_other_has_stored_it(egress, sim, ceph):
 @pytest.mark.parametrize("first", ["cancelled", "goes on"])
 def test_a_second_upload_of_the_same_job(egress, sim, ceph, first):
     """Both begin one of their own, so that the receipt names just the later."""
-    s = sim("--generate", 1, "--size", 64 * MIB, "--set", "body_rate=8M")
+    s = sim("--generate", 1, "--size", 128 * MIB, "--set", "body_rate=16M")
     (job,) = s.ids()
     bucket = ceph.bucket()
     args = ["fetch", "--to", f"s3://{bucket}", "--json", job]
-    one = egress.start(*args, sim=s, s3=ceph)
     two = egress.start(*args, sim=s, s3=ceph)
+    force = []
+    if first == "cancelled":  # it reads no receipt, so that the one that it takes back is its own
+        force = ["--force"]
+        while ceph.client().list_objects_v2(Bucket=bucket).get("KeyCount", 0) < 2:
+            assert two.process.poll() is None, two.result()
+            time.sleep(0.02)
+    one = egress.start(*args, *force, sim=s, s3=ceph)
     deadline = time.monotonic() + 30
     while len(ceph.client().list_multipart_uploads(Bucket=bucket).get("Uploads", [])) < 2:
         assert time.monotonic() < deadline, (one.result(), two.result())
@@ -77,7 +83,7 @@ def test_a_second_upload_of_the_same_job(egress, sim, ceph, first):
     if first == "cancelled":
         one.send_signal(signal.SIGINT)
         one.wait()
-        time.sleep(1)
+        time.sleep(3)  # it writes down how far it is every two seconds
         two.send_signal(signal.SIGKILL)
         two.wait()
         r = egress("sync", "--to", f"s3://{bucket}", sim=s, s3=ceph).ok()
