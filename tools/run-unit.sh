@@ -1,19 +1,37 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tools/run-unit.sh PROGRAM...: runs cmocka programs. Of one that passes only cmocka's closing
-# lines are shown, of one that fails everything.
+# tools/run-unit.sh PROGRAM...: runs cmocka programs, a few at a time, as they mostly wait. Of one
+# that passes only cmocka's closing lines are shown, of one that fails everything.
 set -euo pipefail
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+at_a_time=4
+logs=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$logs"' EXIT
 passed=0 failed=0 programs_failed=()
-count() { sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$log" | tail -1; }
+count() { sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | tail -1; }
 
+run() { # PROGRAM LOG
+    local status=0
+    "$1" >"$2" 2>&1 </dev/null || status=$?
+    echo "$status" >"$2.status"
+}
+
+running=0 n=0
 for program in "$@"; do
-    status=0
-    "$program" >"$log" 2>&1 </dev/null || status=$?
-    ok=$(count PASSED)
-    bad=$(count FAILED)
+    [ "$running" -lt "$at_a_time" ] || { wait -n; running=$((running - 1)); }
+    n=$((n + 1))
+    run "$program" "$logs/$n" &
+    running=$((running + 1))
+done
+wait
+
+n=0
+for program in "$@"; do
+    n=$((n + 1))
+    log=$logs/$n
+    status=$(cat "$log.status")
+    ok=$(count PASSED "$log")
+    bad=$(count FAILED "$log")
     passed=$((passed + ${ok:-0}))
     failed=$((failed + ${bad:-0}))
     printf '%s\n' "${program#build/}"
