@@ -233,15 +233,23 @@ EGRESS_ARCH ?= x86_64
 build-EgressFunction build-EgressWorkerFunction:
 	+@MAKE='$(MAKE)' tools/build-function.sh "$(EGRESS_ARCH)" "$(ARTIFACTS_DIR)"
 
-# The SAM command line and cfn-lint; kept for all variants.
+# The SAM command line and cfn-lint; kept for all variants, made anew when the list is another.
 SAM_VENV := build/tools/sam-venv
+SAM_LIST := tools/requirements-sam.txt
 .PHONY: sam
-sam: $(SAM_VENV)/done
-$(SAM_VENV)/done: tools/requirements-sam.txt
-	@echo '  pip   $(SAM_VENV)'
-	$(Q)$(PYTHON) -m venv --clear $(SAM_VENV)
-	$(Q)$(SAM_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
+sam:
+	@cmp -s $(SAM_LIST) $(SAM_VENV)/$(notdir $(SAM_LIST)) || { echo '  pip   $(SAM_VENV)' && \
+	 $(PYTHON) -m venv --clear $(SAM_VENV) && \
+	 $(SAM_VENV)/bin/pip install --quiet --disable-pip-version-check -r $(SAM_LIST) && \
+	 cp $(SAM_LIST) $(SAM_VENV)/; }
+
+# BUCKET= and TOKEN_FILE= are needed the first time; PARAMETERS="NAME=VALUE ..." are the template's.
+STACK ?= voxel51-platform-egress
+.PHONY: deploy
+deploy: sam
+	@$(SAM_VENV)/bin/python tools/deploy.py --stack '$(STACK)' $(BUCKET:%=--bucket '%') \
+	 $(TOKEN_FILE:%=--token-file '%') $(if $(filter file,$(origin ARCH)),,--arch '$(ARCH)') \
+	 $(if $(NEW_WEBHOOK_TOKEN),--new-webhook-token) -- $(PARAMETERS)
 
 # ---- demo, bench -----------------------------------------------------------------------------
 

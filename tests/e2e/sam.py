@@ -20,15 +20,17 @@ def env(home, **more):
     """Of a user who has nothing set but what is given here."""
     path = f"{BIN}:{os.environ['PATH']}"
     keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "an/example+secret"}
-    quiet = {"SAM_CLI_TELEMETRY": "0", "AWS_EC2_METADATA_DISABLED": "true", "LC_ALL": "C.UTF-8"}
-    merged = {"HOME": str(home), "PATH": path, "AWS_DEFAULT_REGION": "us-east-1", **keys, **quiet, **more}
+    sam = {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.2"}
+    quiet = {"AWS_EC2_METADATA_DISABLED": "true", "LC_ALL": "C.UTF-8"}
+    named = {"HOME": str(home), "PATH": path, "AWS_DEFAULT_REGION": "us-east-1"}
+    merged = {**named, **keys, **sam, **quiet, **more}
     return {name: str(value) for name, value in merged.items()}
 
 
 def run(*command, home, cwd=programs.ROOT, status=0, **more):
     """A program of sam's; its output, both streams together."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env(home, **more), text=True, timeout=100,
+        [str(part) for part in command], cwd=cwd, env=env(home, **more), text=True, timeout=50,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == status, f"{command}\n-> {done.returncode}\n{done.stdout}"
@@ -75,8 +77,9 @@ class Resolved:
     def do_GetAtt(self, path):
         return self.attributes[path if isinstance(path, str) else ".".join(path)]
 
-    def do_Sub(self, text):
-        for name, value in self.refs.items():
+    def do_Sub(self, given):
+        text, more = given if isinstance(given, list) else (given, {})
+        for name, value in {**self.refs, **self.resolve(more)}.items():
             text = text.replace("${" + name + "}", str(value))
         assert "${" not in text, text
         return text
