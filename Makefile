@@ -10,6 +10,7 @@
 #   make bench      measures; see docs/performance.md; ONLY=fetch or ONLY=startup: that alone
 #   make lambda     the Lambda program as one static file, build/lambda/ARCH/bootstrap; ARCH=x86_64
 #                   (as it is without) or ARCH=arm64
+#   make static     egress itself as such a file, build/static-ARCH/egress
 #   make deploy     builds it and deploys template.yaml to AWS; see docs/aws.md
 #   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
@@ -208,6 +209,11 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB)
 
 ARCH ?= x86_64
 LAMBDA_ZIP_MAX := 3000000
+
+.PHONY: static
+static:
+	@tools/install-deps.sh lambda-$(ARCH)
+	+@$(MAKE) $(PARALLEL) STATIC=$(ARCH) build/static-$(ARCH)/egress
 
 .PHONY: lambda
 lambda:

@@ -79,7 +79,7 @@ def find_stack(cloudformation, name):
         return None
     if status == "ROLLBACK_COMPLETE":
         raise Refused(
-            f"stack {name} is what a first deployment that failed has left; delete it and try again:"
+            f"stack {name} is what a failed first deployment has left; delete it and try again:"
             f" aws cloudformation delete-stack --stack-name {name}"
         )
     return {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", [])}
@@ -107,11 +107,13 @@ def exists(session, bucket):
             return False
         if code(error) == "403":
             raise Refused(
-                f"bucket {bucket} is there, and is another account's or may not be looked at; choose"
-                " another name, or say that it is meant: PARAMETERS=CreateBucket=false"
+                f"bucket {bucket} is there, and is another account's or may not be looked at;"
+                " choose another name, or say that it is meant: PARAMETERS=CreateBucket=false"
             ) from None
         raise
-    region = found["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", session.region_name)
+    region = found["ResponseMetadata"]["HTTPHeaders"].get(
+        "x-amz-bucket-region", session.region_name
+    )
     if region != session.region_name:
         raise Refused(
             f"bucket {bucket} is in {region}; deploy there (AWS_REGION={region}), or choose another"
@@ -182,8 +184,9 @@ def deploy(given, session, chosen):
         )  # fmt: skip
     (stack,) = session.client("cloudformation").describe_stacks(StackName=given.stack)["Stacks"]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
-    print(f"\nThe URL for {CONSOLE} (event \"Job Complete\"):\n\n  {outputs['EgressAPI']}\n")
-    print(f"It has the webhook token: keep it to yourself. Outputs go to s3://{outputs['OutputBucket']}")
+    print(f'\nThe URL for {CONSOLE} (event "Job Complete"):\n\n  {outputs["EgressAPI"]}\n')
+    print("It has the webhook token, so keep it to yourself.")
+    print(f"Outputs go to s3://{outputs['OutputBucket']}")
 
 
 def main():

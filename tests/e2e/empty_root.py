@@ -45,7 +45,9 @@ class NameServer:
             name = ".".join(labels)
             self.asked.append(name)
             answers = b""
-            if name == HOST and kind == 1:  # A; for AAAA there is nothing, for all others no such name
+            if (
+                name == HOST and kind == 1
+            ):  # A; for AAAA there is nothing, for all others no such name
                 answers = struct.pack("!HHHIH4B", 0xC00C, 1, 1, 60, 4, 127, 0, 0, 1)
             flags = 0x8180 if name == HOST else 0x8183
             header = query[:2] + struct.pack("!HHHHH", flags, 1, 1 if answers else 0, 0, 0)
@@ -87,8 +89,8 @@ class Tls:
 def certificate(folder, name):
     """A certificate for HOST that is its own authority."""
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{HOST}",
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{HOST}",
          "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -145,7 +147,7 @@ def main():
     stored = [root / "tmp/out" / job for job in jobs]
     told = {
         "outcomes": [[outcome.kind, outcome.body.decode()] for outcome in outcomes],
-        "stored": [hashlib.sha256(p.read_bytes()).hexdigest() if p.exists() else None for p in stored],
+        "stored": [p.exists() and hashlib.sha256(p.read_bytes()).hexdigest() for p in stored],
         "expected": [sim.digest(job) for job in jobs],
         "asked": sorted(set(names.asked)),
         "root": sorted(str(p.relative_to(root)) for p in root.rglob("*")

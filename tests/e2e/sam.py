@@ -54,7 +54,13 @@ class Resolved:
             for name, parameter in template["Parameters"].items()
             if "Default" in parameter
         }
-        self.refs = {"AWS::Partition": "aws", "AWS::NoValue": None, **defaults, **parameters, **refs}
+        self.refs = {
+            "AWS::Partition": "aws",
+            "AWS::NoValue": None,
+            **defaults,
+            **parameters,
+            **refs,
+        }
         self.attributes = attributes
 
     def resource(self, name):
@@ -66,7 +72,7 @@ class Resolved:
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
-            (name, value) = next(iter(node.items()))
+            name, value = next(iter(node.items()))
             if function := getattr(self, "do_" + name.replace("Fn::", ""), None):
                 return function(value)
         return {key: self.resolve(value) for key, value in node.items()}

@@ -28,12 +28,12 @@ class Problem(Exception):
         self.code = code
 
 
-def xml(value):
+def markup(value):
     """Lists as AWS's query protocol has them: <member> elements."""
     if isinstance(value, dict):
-        return "".join(f"<{name}>{xml(inner)}</{name}>" for name, inner in value.items())
+        return "".join(f"<{name}>{markup(inner)}</{name}>" for name, inner in value.items())
     if isinstance(value, list):
-        return "".join(f"<member>{xml(inner)}</member>" for inner in value)
+        return "".join(f"<member>{markup(inner)}</member>" for inner in value)
     return escape(str(value))
 
 
@@ -88,14 +88,12 @@ class ScriptedAws:
             def query(self, form):
                 action = form["Action"]
                 try:
-                    got = xml(getattr(aws, "do_" + action)(form))
-                    text = f"<{action}Response><{action}Result>{got}</{action}Result></{action}Response>"
-                    self.answer(200, text.encode())
+                    got = {f"{action}Result": getattr(aws, "do_" + action)(form)}
+                    self.answer(200, markup({f"{action}Response": got}).encode())
                 except Exception as error:
-                    problem = error if isinstance(error, Problem) else Problem(repr(error), "Bug")
-                    text = (f"<ErrorResponse><Error><Type>Sender</Type><Code>{problem.code}</Code>"
-                            f"<Message>{escape(str(problem))}</Message></Error></ErrorResponse>")  # fmt: skip
-                    self.answer(400, text.encode())
+                    code = error.code if isinstance(error, Problem) else "BugOfTheScript"
+                    told = {"Type": "Sender", "Code": code, "Message": str(error) or repr(error)}
+                    self.answer(400, markup({"ErrorResponse": {"Error": told}}).encode())
 
             def s3(self, body):
                 path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
@@ -105,7 +103,9 @@ class ScriptedAws:
                     self.answer(404)
                 elif not key or not key[0]:
                     expected = self.headers.get("x-amz-expected-bucket-owner", owner)
-                    self.answer(200 if expected == owner else 403, b"", {"x-amz-bucket-region": region})
+                    self.answer(
+                        200 if expected == owner else 403, b"", {"x-amz-bucket-region": region}
+                    )
                 elif self.command == "PUT":
                     aws.objects[bucket, key[0]] = unchunked(self.headers, body)
                     self.answer(200, b"", {"ETag": '"e"'})
@@ -142,7 +142,9 @@ class ScriptedAws:
 
     def do_DescribeStacks(self, form):
         stack = self.stack(form)
-        hidden = {n for n, p in stack.template["Parameters"].items() if p.get("NoEcho") in (True, "true")}
+        hidden = {
+            n for n, p in stack.template["Parameters"].items() if p.get("NoEcho") in (True, "true")
+        }
         parameters = [
             {"ParameterKey": name, "ParameterValue": "****" if name in hidden else value}
             for name, value in stack.parameters.items()
@@ -181,7 +183,9 @@ class ScriptedAws:
         template = read_template(text)
         template.setdefault("Parameters", {})
         parameters = {
-            name: str(one["Default"]) for name, one in template["Parameters"].items() if "Default" in one
+            name: str(one["Default"])
+            for name, one in template["Parameters"].items()
+            if "Default" in one
         }
         number = 1
         while key := form.get(f"Parameters.member.{number}.ParameterKey"):
@@ -189,7 +193,9 @@ class ScriptedAws:
                 raise Problem(f"Parameters: [{key}] do not exist in the template")
             if form.get(f"Parameters.member.{number}.UsePreviousValue") == "true":
                 if key not in stack.parameters:
-                    raise Problem(f"Invalid input for parameter key {key}. Cannot specify usePreviousValue")
+                    raise Problem(
+                        f"Invalid input for parameter key {key}. Cannot specify usePreviousValue"
+                    )
                 parameters[key] = stack.parameters[key]
             else:
                 parameters[key] = form[f"Parameters.member.{number}.ParameterValue"]
@@ -200,7 +206,10 @@ class ScriptedAws:
         for key, value in parameters.items():
             check_parameter(key, value, template["Parameters"][key])
         stack.changes = (template, parameters)
-        return {"Id": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:changeSet/c/1", "StackId": stack.id}
+        return {
+            "Id": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:changeSet/c/1",
+            "StackId": stack.id,
+        }
 
     def do_DescribeChangeSet(self, form):
         stack = self.stack(form)
@@ -215,12 +224,15 @@ class ScriptedAws:
         self.deployments.append(parameters)
         refs = {
             "AWS::StackId": stack.id, "AWS::StackName": stack.name, "AWS::Region": REGION,
-            "AWS::URLSuffix": "amazonaws.com", "AWS::AccountId": ACCOUNT, "ServerlessRestApi": "api",
+            "AWS::URLSuffix": "amazonaws.com", "AWS::AccountId": ACCOUNT,
+            "ServerlessRestApi": "api",
             "SamCliSourceBucket": "sam-source",
         }  # fmt: skip
         resources = template["Resources"]
         refs = {**{name: f"{stack.name}-{name}" for name in resources}, **refs}
-        attributes = {f"{name}.{what}": f"arn:{name}" for name in resources for what in ("Arn", "QueueName")}
+        attributes = {
+            f"{name}.{what}": f"arn:{name}" for name in resources for what in ("Arn", "QueueName")
+        }
         resolved = sam.Resolved(template, parameters, refs, attributes)
         there = {}
         for name, resource in resources.items():
@@ -238,7 +250,8 @@ class ScriptedAws:
                 self.buckets.setdefault(physical, (ACCOUNT, REGION))
         stack.template, stack.parameters, stack.resources = template, parameters, there
         stack.outputs = {
-            name: resolved.resolve(output["Value"]) for name, output in template.get("Outputs", {}).items()
+            name: resolved.resolve(output["Value"])
+            for name, output in template.get("Outputs", {}).items()
         }
         stack.set_status(f"{kind}_COMPLETE")
         return {}
@@ -273,7 +286,9 @@ def check_parameter(name, value, declared):
     if float(value if declared["Type"] == "Number" else 0) > declared.get("MaxValue", 1e9):
         raise Problem(f"Parameter '{name}' must be at most {declared['MaxValue']}")
     if len(value) < int(declared.get("MinLength", 0)):
-        raise Problem(f"Parameter '{name}' must contain at least {declared['MinLength']} characters")
+        raise Problem(
+            f"Parameter '{name}' must contain at least {declared['MinLength']} characters"
+        )
 
 
 def unchunked(headers, body):

@@ -14,7 +14,13 @@ import sam
 from scripted_aws import ACCOUNT, REGION, ScriptedAws
 
 STACK = "voxel51-platform-egress"
-TOKEN = {"access_token": {"private_key": "aaa.bbb.ccc=+/", "token_id": "it's one", "base_api_url": "https://h"}}
+TOKEN = {
+    "access_token": {
+        "private_key": "aaa.bbb.ccc=+/",
+        "token_id": "it's one",
+        "base_api_url": "https://h",
+    }
+}
 MINE, THEIRS = (ACCOUNT, REGION), ("999999999999", REGION)
 
 
@@ -158,7 +164,9 @@ def test_no_secret_in_the_process_list(cloud, tmp_path, token_file):
 
     def look():
         while not ended.is_set():
-            listed = subprocess.run(["ps", "-eo", "args", "--no-headers", "-ww"], capture_output=True)
+            listed = subprocess.run(
+                ["ps", "-eo", "args", "--no-headers", "-ww"], capture_output=True
+            )
             seen.update(listed.stdout.decode(errors="replace").splitlines())
 
     watcher = threading.Thread(target=look)
@@ -188,7 +196,7 @@ def test_an_original_stack_is_upgraded(cloud, deploy, token_file):
 
 @pytest.mark.parametrize("code_bucket", [["--s3-bucket", "code"], ["--resolve-s3"]])
 def test_the_commands_of_the_original(cloud, tmp_path, code_bucket):
-    """Build, package, deploy: the token as text on the command line, the webhook token not given."""
+    """Build, package, deploy: the token as text on the command line, no webhook token given."""
     cloud.buckets["code"] = MINE
     build, packaged = tmp_path / "build", tmp_path / "packaged.yaml"
     env = {"home": tmp_path, "AWS_ENDPOINT_URL": cloud.url}

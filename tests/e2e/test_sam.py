@@ -19,7 +19,9 @@ import sam
 from lambda_runtime import Poller
 
 FUNCTIONS = ["EgressFunction", "EgressWorkerFunction"]
-STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/s/9a1b2c3d-1111-2222-3333-444455556666"
+STACK_ID = (
+    "arn:aws:cloudformation:us-east-1:123456789012:stack/s/9a1b2c3d-1111-2222-3333-444455556666"
+)
 
 
 def sha256(path):
@@ -57,7 +59,9 @@ def test_names_of_the_original():
     assert {"EgressFunction", "OutputBucket", "ApiToken"} <= template["Resources"].keys()
     outputs = {"EgressAPI", "EgressFunction", "EgressFunctionIamRole"}
     assert outputs <= template["Outputs"].keys()
-    assert all(template["Parameters"][name]["NoEcho"] for name in ("Voxel51ApiToken", "WebhookToken"))
+    assert all(
+        template["Parameters"][name]["NoEcho"] for name in ("Voxel51ApiToken", "WebhookToken")
+    )
 
 
 def test_no_aliases():
@@ -83,6 +87,30 @@ def test_limits_that_belong_together():
         assert int(parts.removesuffix("MiB")) <= size - 200
 
 
+def test_alarms_look_at_metrics_that_there_are():
+    header = (programs.ROOT / "src" / "report" / "emf.h").read_text()
+    metrics = dict(re.findall(r'X\(EMF_\w+, "(\w+)", "(\w+)"\)', header))
+    looked_at = set()
+    for resource in sam.read()["Resources"].values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            of = resource["Properties"]
+            for one in [
+                of,
+                *(m["MetricStat"]["Metric"] for m in of.get("Metrics", []) if "MetricStat" in m),
+            ]:
+                if one.get("Namespace") == "Egress":
+                    looked_at.add(one["MetricName"])
+                    assert [d["Name"] for d in one["Dimensions"]] == ["FunctionName"]
+    assert looked_at == {"SecondsToExpiry", "Expired"} and looked_at <= metrics.keys()
+    assert 'EMF_NAMESPACE "Egress"' in header and 'EMF_DIMENSION "FunctionName"' in header
+
+
+def test_the_build_image_has_the_same_builders():
+    wanted = re.search(r"aws_lambda_builders==\S+", (programs.ROOT / "Dockerfile.sam").read_text())
+    listed = (programs.ROOT / "tools" / "requirements-sam.txt").read_text().splitlines()
+    assert wanted.group() in listed
+
+
 def policy_actions(template):
     """RESOURCE -> what it may do."""
     found = {}
@@ -92,7 +120,9 @@ def policy_actions(template):
                 for statement in policy["PolicyDocument"]["Statement"]:
                     for one in statement.get("Fn::If", [statement])[-2:]:
                         action = one.get("Action", []) if isinstance(one, dict) else []
-                        found.setdefault(name, []).extend([action] if isinstance(action, str) else action)
+                        found.setdefault(name, []).extend(
+                            [action] if isinstance(action, str) else action
+                        )
     return found
 
 
@@ -128,8 +158,8 @@ def test_build(copy, how):
 
 def test_build_for_arm64(tmp_path):
     told = sam.run(
-        "sam", "build", "--build-dir", tmp_path / "b", "--parameter-overrides", "Architecture=arm64",
-        home=tmp_path, EGRESS_ARCH="arm64",
+        "sam", "build", "--build-dir", tmp_path / "b", "--parameter-overrides",
+        "Architecture=arm64", home=tmp_path, EGRESS_ARCH="arm64",
     )  # fmt: skip
     assert "architecture: arm64" in told
     assert_built(tmp_path / "b", "arm64")
@@ -197,7 +227,9 @@ def deploy(ceph, aws, s):
     """Queue, secret and bucket, and the template that knows them; the worker's S3 credentials may
     do what its role may."""
     queue = aws.queue(VisibilityTimeout=60)
-    secret = aws.secret(json.dumps({"access_token": {"private_key": s.token, "base_api_url": s.url}}))
+    secret = aws.secret(
+        json.dumps({"access_token": {"private_key": s.token, "base_api_url": s.url}})
+    )
     bucket = ceph.bucket()
     attributes = {
         "JobQueue.Arn": "the-queue",

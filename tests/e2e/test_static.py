@@ -81,6 +81,6 @@ def test_it_serves_in_an_empty_root(program, emulator, tmp_path):
 
 def test_it_trusts_no_server_that_the_bundle_does_not_vouch_for(program, emulator, tmp_path):
     told = in_empty_root(tmp_path, program, emulator, "--untrusted")
-    assert told["stored"] == [None, None]
+    assert told["stored"] == [False, False]
     assert json.loads(told["outcomes"][1][1])["statusCode"] >= 500, told
     assert "certificate" in told["log"], told
