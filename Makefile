@@ -292,10 +292,12 @@ unit:
 .PHONY: unit-programs
 unit-programs: $(UNIT_PROGRAMS)
 
-# Against the programs of this variant; EGRESS_BIN and EGRESS_SIM name others.
+# Against the programs of this variant; EGRESS_BIN and EGRESS_SIM name others. With a sanitizer the
+# Lambda program's tests too.
 .PHONY: e2e
 e2e: e2e-programs
-	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(E2E_AWS)) tests/e2e $(ARGS)
+	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(filter-out $(if $(SAN),$(E2E_LAMBDA)),$(E2E_AWS))) \
+	 tests/e2e $(ARGS)
 
 # What takes minutes: faults in every call, a second S3 server, which is built first, and waiting.
 E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
@@ -305,8 +307,10 @@ E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)
 
-# What is deployed to AWS: the one-file program of both architectures, and the SAM application.
-E2E_AWS := tests/e2e/test_static.py tests/e2e/test_sam.py tests/e2e/test_deploy.py
+# What is deployed to AWS: the Lambda program, as one file for both architectures, and the SAM
+# application.
+E2E_LAMBDA := tests/e2e/test_lambda.py
+E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_static.py tests/e2e/test_sam.py tests/e2e/test_deploy.py
 .PHONY: e2e-aws
 e2e-aws: e2e-programs sam
 	+@$(MAKE) lambda ARCH=x86_64
