@@ -14,7 +14,7 @@ BODY = bytes(range(256)) * 4096  # 1 MiB
 
 
 class Target:
-    """Answers a GET with BODY, anything else with what it was sent; counts what it got whole."""
+    """Answers a GET or HEAD with BODY, anything else with what it was sent; counts what it got whole."""
 
     def __init__(self):
         target = self
@@ -29,7 +29,7 @@ class Target:
                 target.hosts.append(self.headers["Host"])
                 if len(data) == int(self.headers.get("Content-Length", 0)):
                     target.done.append((self.command, self.path))
-                self.reply(BODY if self.command == "GET" else data)
+                self.reply(BODY if self.command in ("GET", "HEAD") else data)
 
             def reply(self, data):
                 self.send_response(200)
@@ -123,6 +123,12 @@ def test_truncate(faultproxy, target):
     connection = connect(proxy)
     assert ask(proxy, connection=connection) == (200, BODY[: len(BODY) // 4])
     assert ask(proxy, connection=connection) == (200, BODY)
+    proxy = faultproxy(target.url, "truncate,fraction=0.25,count=1")
+    connection = connect(proxy)
+    connection.request("HEAD", "/x")
+    answer = connection.getresponse()
+    assert answer.getheader("Content-Length") == str(len(BODY))
+    assert proxy.hits("truncate") == 1
 
 
 def test_answer_in_its_place(faultproxy, target):

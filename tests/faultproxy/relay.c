@@ -133,7 +133,7 @@ static enum end begin_answer(struct relay *r, struct exchange *x, const char *he
         x->answer_limit = (uint64_t)(x->hit.fraction * ((double)len + body_len));
     if (x->hit.fault == FAULT_DELAY)
         wire_sleep(x->hit.ms);
-    if (x->hit.fault != FAULT_TRUNCATE)
+    if (x->hit.fault != FAULT_TRUNCATE || body_len == 0) /* the length in a HEAD's is another's */
         return give(r, x, head, len);
     x->body_limit = (uint64_t)(x->hit.fraction * body_len);
     struct buf text = BUF_INIT(2 * HEAD_MAX_BYTES);
