@@ -2,7 +2,7 @@
 """What no honest Platform, store, file or credentials service says, told to the real program.
 
 Each case ends the same way: the exit status that is documented for it, one line of log that names
-the thing and what is wrong with it, within seconds, in little memory, and nothing stored. By hand:
+the thing and what is wrong with it, within seconds, in little memory, and nothing stored:
 
     the Platform    garbage, 10 MB of headers, endless bodies, redirects
     the store       XML with entities, depth, megabytes (bodies and headers: test_scripted_store.py)
