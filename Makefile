@@ -37,8 +37,8 @@ else ifdef STATIC
 BUILD := build/static-$(STATIC)
 STATIC_LIBS := build/static/$(STATIC)
 STATIC_TRIPLET := $(if $(filter arm64,$(STATIC)),aarch64,x86_64)-linux-gnu
-CC := $(STATIC_TRIPLET)-gcc
-AR := $(STATIC_TRIPLET)-gcc-ar
+override CC := $(STATIC_TRIPLET)-gcc
+override AR := $(STATIC_TRIPLET)-gcc-ar
 else ifdef SAN
 BUILD := build/san-$(subst $(comma),-,$(SAN))
 else

@@ -282,9 +282,15 @@ class Application:
             aws_secret_access_key=self.keys["AWS_SECRET_ACCESS_KEY"],
         )
 
-    def objects(self):
+    def listed(self):
         listed = self.ceph.client().list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        return sorted(entry["Key"] for entry in listed if not entry["Key"].startswith(".egress/"))
+        return [entry["Key"] for entry in listed]
+
+    def objects(self):
+        return [key for key in self.listed() if not key.startswith(".egress/")]
+
+    def receipts(self):
+        return [key for key in self.listed() if re.fullmatch(r"\.egress/.*\.json", key)]
 
 
 def test_it_does_all_with_what_the_template_allows(function, application):
@@ -313,20 +319,23 @@ def test_it_does_all_with_what_the_template_allows(function, application):
     assert len(records) == 2 and outcome.failures() == []
     assert worker.invoke(schedule).json["missing"] == 0
     assert [line["outcome"] for line in worker.outcomes()].count("stored") == 3
+    # Of each job the output and its receipt; marks of uploads under way could be taken back.
+    assert sorted(allowed.listed()) == sorted(allowed.objects() + allowed.receipts())
+    assert len(allowed.receipts()) == 3
     for job in jobs:
         (key,) = [key for key in allowed.objects() if job in key]
         body = allowed.client().get_object(Bucket=allowed.bucket, Key=key)["Body"].read()
         assert hashlib.sha256(body).hexdigest() == allowed.sim.digest(job)
 
 
-def test_what_is_undone_leaves_nothing(function, application):
+def test_what_is_undone_leaves_no_output(function, application):
     """A checksum that is wrong, which shows when all parts are there."""
     allowed = application("--set", "digest=sha-256", "--set", "hash_lie=yes")
     worker = function(aws=allowed.aws, s3=allowed.ceph, env=allowed.env("EgressWorkerFunction"))
     outcome = worker.invoke({"id": allowed.sim.ids()[0]})
     assert outcome.error["errorType"] == "Egress.integrity", outcome
     owner = allowed.ceph.client()
-    assert "Contents" not in owner.list_objects_v2(Bucket=allowed.bucket)
+    assert allowed.objects() == [] and allowed.receipts() == []
     assert "Uploads" not in owner.list_multipart_uploads(Bucket=allowed.bucket)
 
 
