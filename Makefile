@@ -253,8 +253,9 @@ sam:
 STACK ?= voxel51-platform-egress
 .PHONY: deploy
 deploy: sam
-	@$(SAM_VENV)/bin/python tools/deploy.py --stack '$(STACK)' $(BUCKET:%=--bucket '%') \
-	 $(TOKEN_FILE:%=--token-file '%') $(if $(filter file,$(origin ARCH)),,--arch '$(ARCH)') \
+	@$(SAM_VENV)/bin/python tools/deploy.py --stack '$(STACK)' \
+	 $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(TOKEN_FILE),--token-file '$(TOKEN_FILE)') \
+	 $(if $(filter file,$(origin ARCH)),,--arch '$(ARCH)') \
 	 $(if $(NEW_WEBHOOK_TOKEN),--new-webhook-token) -- $(PARAMETERS)
 
 # ---- demo, bench -----------------------------------------------------------------------------

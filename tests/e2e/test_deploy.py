@@ -33,7 +33,7 @@ def cloud():
 
 @pytest.fixture
 def token_file(tmp_path):
-    path = tmp_path / "api-token.json"
+    path = tmp_path / "the api-token.json"
     path.write_text(json.dumps(TOKEN, indent=2))
     return path
 
@@ -76,8 +76,8 @@ def test_create_update_update(cloud, deploy, token_file):
     # The bucket is there now, because this stack has made it.
     deploy()
     assert cloud.deployments[-1] == first
-    deploy(PARAMETERS="MaximumConcurrency=5 KeyTemplate=labels/{job_id}.json")
-    third = {**first, "MaximumConcurrency": "5", "KeyTemplate": "labels/{job_id}.json"}
+    deploy(PARAMETERS="KeyTemplate=labels/{job_id}.json SyncSchedule='rate(2 hours)'")
+    third = {**first, "KeyTemplate": "labels/{job_id}.json", "SyncSchedule": "rate(2 hours)"}
     assert cloud.deployments[-1] == third
     deploy(NEW_WEBHOOK_TOKEN=1)
     assert token_of(cloud) != webhook_token
