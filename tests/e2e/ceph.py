@@ -114,7 +114,7 @@ class Ceph:
             try:
                 self._start()
                 return self
-            except RuntimeError:
+            except (RuntimeError, subprocess.TimeoutExpired):
                 kept = self._logs()
                 self.stop()
                 if attempt == 2:

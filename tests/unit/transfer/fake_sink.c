@@ -10,7 +10,7 @@
 #include "core/mem.h"
 #include "tests/unit/transfer/fake_ends.h"
 
-enum { OBJECTS_MAX = 256, PARTS_KEPT = 256, UPLOADS_KEPT = 16 };
+enum { OBJECTS_MAX = 256, PARTS_KEPT = 256, UPLOADS_KEPT = 1024 };
 
 struct stored {
     char *key, *data;
