@@ -3,6 +3,7 @@
 
 import gzip
 import json
+import os
 import platform
 import re
 import shutil
@@ -41,8 +42,9 @@ def emulator(arch):
 
 
 def in_empty_root(folder, program, emulator, *options):
+    mapped = ["--map-root-user"] if os.geteuid() else []  # root needs none, and may not have it
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--net", sys.executable, HERE / "empty_root.py",
+        ["unshare", *mapped, "--net", sys.executable, HERE / "empty_root.py",
          folder, program, *emulator, *options],
         capture_output=True, text=True, timeout=100,
     )  # fmt: skip
