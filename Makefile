@@ -47,6 +47,7 @@ endif
 
 PKG_CONFIG ?= pkg-config
 PACKAGES := libcurl jansson expat libcrypto
+SERVE_PACKAGES := sqlite3 libmicrohttpd
 SIM_PACKAGES := libmicrohttpd
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -74,11 +75,14 @@ CPPFLAGS += -D_POSIX_C_SOURCE=200809L -DEGRESS_VERSION='"$(VERSION)"' -Isrc -I. 
 CFLAGS += -std=c11 $(OPT) $(WARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 
-pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SIM_PACKAGES) 2>/dev/null)
+pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(PACKAGES) $(SERVE_PACKAGES) 2>/dev/null)
 pkg_libs := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lm -lpthread
+# What egress has besides; the Lambda program does without.
+serve_libs := $(shell $(PKG_CONFIG) --libs $(SERVE_PACKAGES) 2>/dev/null)
 ifdef STATIC
 # One file that needs nothing of the machine it runs on but the kernel. --wrap: src/static_*.c.
 pkg_cflags := -isystem $(STATIC_LIBS)/include -DCURL_STATICLIB
+serve_libs := -L$(STATIC_LIBS)/lib -lsqlite3 -lmicrohttpd
 pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lm -lpthread
 STATIC_OBJECTS := $(BUILD)/obj/src/static_libc.o $(BUILD)/obj/src/static_tls.o
 CFLAGS += -ffunction-sections -fdata-sections
@@ -126,7 +130,7 @@ programs: $(BUILD)/egress $(BUILD)/egress-sim $(BUILD)/bootstrap
 
 $(BUILD)/egress: $(call objects,src/main.c) $(STATIC_OBJECTS) $(LIB)
 	$(call told,link)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(serve_libs) $(pkg_libs)
 
 $(BUILD)/egress-sim: $(call objects,$(SIM_SOURCES)) $(LIB)
 	$(call told,link)
@@ -169,7 +173,7 @@ $(BUILD)/libunit.a: $(call objects,$(UNIT_HELPERS))
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a $(LIB)
 	@mkdir -p $(@D)
 	$(call told,link)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(pkg_libs)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(serve_libs) $(pkg_libs)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -190,7 +194,7 @@ $(VERSITYGW): tools/build-versitygw.sh
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call told,link)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(serve_libs) $(pkg_libs)
 
 # What the Lambda program's start is measured with, and against.
 $(BUILD)/bench/startup: pkg_libs += -lssl
@@ -200,7 +204,7 @@ $(BUILD)/bench/empty_runtime: $(BUILD)/obj/bench/empty_runtime.o
 	$(Q)$(CC) $(SANITIZE) -static -s -o $@ $^
 
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(LIB)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(pkg_libs)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(serve_libs) $(pkg_libs)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:

@@ -18,7 +18,8 @@ libcurl4-openssl-dev    all outgoing HTTP
 libjansson-dev          JSON
 libexpat1-dev           XML answers of S3
 libssl-dev              SHA-256 and HMAC
-libmicrohttpd-dev       HTTP server of the Platform simulator
+libmicrohttpd-dev       HTTP server: webhooks, and the Platform simulator
+libsqlite3-dev          journal of egress serve
 ca-certificates         certificate authorities, for https
 '
 check='
