@@ -88,11 +88,11 @@ static void print_queue(const json_t *st)
     char ago[AGO_SIZE];
     printf("queue      %" PRId64 " ready, %" PRId64 " waiting, %" PRId64 " running",
            number(st, "jobs.ready"), number(st, "jobs.waiting"), number(st, "jobs.running"));
-    if (*format_distance(st, "oldest", ago))
+    if (*format_distance(st, "oldest_received", ago))
         printf("; the oldest came %s ago", ago);
     printf("%s\n", json_is_true(member(st, "paused")) ? "; PAUSED (egress resume)" : "");
-    printf("expiry     %" PRId64 " unfinished within %s", number(st, "near_expiry"),
-           format_time(number(st, "near_seconds") * 1000, ago));
+    printf("expiry     %" PRId64 " unfinished within %s", number(st, "near_expiry.jobs"),
+           format_time(number(st, "near_expiry.within_s") * 1000, ago));
     if (*format_distance(st, "soonest_expiry", ago))
         printf("; the soonest %s%s%s", is_past(st, "soonest_expiry") ? "" : "in ", ago,
                is_past(st, "soonest_expiry") ? " ago" : "");
@@ -109,7 +109,7 @@ static void print_counts(const json_t *st)
            " to be tried again, since the start\n",
            number(st, "transfers.stored"),
            text_format_size((uint64_t)number(st, "transfers.bytes"), size),
-           number(st, "transfers.already"), number(st, "transfers.later"));
+           number(st, "transfers.already_stored"), number(st, "transfers.later"));
     printf("webhooks   %" PRId64 " accepted (%" PRId64 " of them known), %" PRId64
            " unauthorized, %" PRId64 " rejected, %" PRId64 " not taken\n",
            number(st, "webhooks.accepted"), number(st, "webhooks.known"),
@@ -130,7 +130,7 @@ static void print_running(const json_t *st)
         const json_t *r = json_array_get(list, i);
         char job[JOB_ID_MAX + 1], received[TEXT_SIZE_MAX], size[TEXT_SIZE_MAX], since[AGO_SIZE];
         int64_t of = number(r, "size");
-        printf("  %-38s %s", text(r, "job", job, sizeof(job)),
+        printf("  %-38s %s", text(r, "id", job, sizeof(job)),
                text_format_size((uint64_t)number(r, "received"), received));
         if (json_is_integer(member(r, "size")) && of > 0)
             printf(" of %s (%" PRId64 " %%)", text_format_size((uint64_t)of, size),
