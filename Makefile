@@ -183,7 +183,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a $(LIB)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call told,link)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(serve_libs) $(pkg_libs)
 
 $(BUILD)/tests/faultproxy: $(call objects,$(FAULTPROXY_SOURCES)) $(LIB)
 	@mkdir -p $(@D)
