@@ -146,7 +146,21 @@ $(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECTS) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
-$(LIB): $(call objects,$(LIB_SOURCES))
+# The files of the page, inside the program.
+PAGE_FILES := src/report/page.html src/report/page.css src/report/page.js
+PAGE_OBJECT := $(BUILD)/obj/page_files.o
+
+$(BUILD)/page_files.c: tools/embed.sh $(PAGE_FILES)
+	@mkdir -p $(@D)
+	$(call told,make)
+	$(Q)tools/embed.sh $(PAGE_FILES) >$@.new && mv $@.new $@
+
+$(PAGE_OBJECT): $(BUILD)/page_files.c src/report/page.h src/report/page_files.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call told,cc  )
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(LIB): $(call objects,$(LIB_SOURCES)) $(PAGE_OBJECT)
 	@rm -f $@
 	$(call told,ar  )
 	$(Q)$(AR) rcs $@ $^
