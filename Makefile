@@ -16,7 +16,7 @@
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
 # Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1
-# STATIC=x86_64|arm64.
+# STATIC=x86_64|arm64  TORTURE=1 (with the fault points of docs/STATES.md).
 # V=1 shows the commands.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -41,6 +41,8 @@ override CC := $(STATIC_TRIPLET)-gcc
 override AR := $(STATIC_TRIPLET)-gcc-ar
 else ifdef SAN
 BUILD := build/san-$(subst $(comma),-,$(SAN))
+else ifdef TORTURE
+BUILD := build/torture
 else
 BUILD := build
 endif
@@ -72,6 +74,9 @@ WARNINGS += -Werror
 endif
 
 CPPFLAGS += -D_POSIX_C_SOURCE=200809L -DEGRESS_VERSION='"$(VERSION)"' -Isrc -I. -include src/core/banned.h
+ifdef TORTURE
+CPPFLAGS += -DEGRESS_FAULT_POINTS
+endif
 CFLAGS += -std=c11 $(OPT) $(WARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 
