@@ -140,7 +140,7 @@ void rig_end(struct rig *r)
 
 static void remove_journal(const struct rig *r)
 {
-    static const char *const ends[] = {"", "-wal", "-shm"};
+    static const char *const ends[] = {"", "-wal", "-shm", ".lock"};
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         char *path = xprintf("%s%s", r->path, ends[i]);
         (void)unlink(path);
