@@ -136,6 +136,7 @@ struct journal_settle {
     uint64_t bytes;
     bool already;             /* DONE: it was there before */
     struct err why;           /* NEVER, LATER */
+    bool uncounted;           /* LATER: attempts stays as it is, as the job was not to blame */
     char *objects;            /* DONE: borrowed; JSON array of {"key","location","size"}, or NULL */
     enum journal_state state; /* out */
 };

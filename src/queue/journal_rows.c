@@ -167,8 +167,9 @@ static enum journal_state judge(const struct journal_settle *rq, struct journal_
         *event = EVENT_FAILED;
         return JOURNAL_FAILED;
     case JOURNAL_LATER:
-        job->attempts++;
-        *event = job->attempts >= rq->attempts_max ? EVENT_DEAD : EVENT_LATER;
+        *event = EVENT_LATER;
+        if (!rq->uncounted && ++job->attempts >= rq->attempts_max)
+            *event = EVENT_DEAD;
         return *event == EVENT_DEAD ? JOURNAL_DEAD : JOURNAL_WAITING;
     case JOURNAL_RELEASE:
         break;
