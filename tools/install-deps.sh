@@ -50,6 +50,9 @@ check_all='
 golang-go               builds versitygw, another S3 server
 qemu-user-static        runs programs of the other architecture
 iproute2                a network of its own for a program
+nginx                   a reverse proxy before egress serve
+caddy                   another one
+systemd                 looks over the units
 '
 lambda='
 gcc                     the C compiler
