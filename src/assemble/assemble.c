@@ -227,6 +227,16 @@ int assemble(struct assembly *a, const struct settings *s, unsigned extent, stru
     return rc;
 }
 
+int assembly_reload_token(struct assembly *a, const struct settings *s, struct err *err)
+{
+    struct token token = {0};
+    int rc = token_load(settings_text(s, SET_TOKEN_FILE), &token, err);
+    if (rc == 0)
+        rc = voxel51_set_token(a->source, &token, err);
+    token_release(&token);
+    return rc;
+}
+
 void assembly_drop_source(struct assembly *a)
 {
     engine_free(a->engine);

@@ -50,6 +50,9 @@ int assemble_more(struct assembly *a, const struct settings *s, unsigned extent,
                   const struct token *token, struct err *err) MUST_CHECK;
 /* What of it can be told from the settings alone. */
 int assemble_check(const struct settings *s, unsigned extent, struct err *err) MUST_CHECK;
+/* Reads the token anew that the settings lead to; what is under way goes on. On failure the old one
+ * stays. */
+int assembly_reload_token(struct assembly *a, const struct settings *s, struct err *err) MUST_CHECK;
 /* Takes out the source and the engine, for others to be added. No transfer may be under way. */
 void assembly_drop_source(struct assembly *a);
 /* Nothing may be under way. A zeroed one is fine. */

@@ -37,6 +37,32 @@ static const enum setting worker_settings[] = {SET_QUEUE,       SET_TO,         
                                                SET_CONCURRENCY, SET_VISIBILITY, SET_DRAIN,
                                                SET_UNTIL_EMPTY, STORING,        STORE_ACCESS};
 
+static const enum setting serve_settings[] = {SET_TO,
+                                              SET_LISTEN,
+                                              SET_WEBHOOK_SECRETS,
+                                              SET_ADMIN,
+                                              SET_ADMIN_TOKEN_FILE,
+                                              SET_JOURNAL,
+                                              SET_KEEP,
+                                              SET_KEEP_JOBS,
+                                              SET_QUEUE_MAX,
+                                              SET_MAX_ATTEMPTS,
+                                              SET_SYNC_EVERY,
+                                              SET_MAX_CONNECTIONS,
+                                              SET_RATE_LIMIT,
+                                              SET_NEAR_EXPIRY,
+                                              SET_KEY,
+                                              SET_CONCURRENCY,
+                                              SET_DRAIN,
+                                              STORING,
+                                              STORE_ACCESS};
+
+static const enum setting status_settings[] = {SET_JOURNAL, SET_WATCH, SET_JSON, SET_LOG_LEVEL,
+                                               SET_LOG_FORMAT};
+static const enum setting retry_settings[] = {SET_JOURNAL, SET_DEAD, SET_JSON, SET_LOG_LEVEL,
+                                              SET_LOG_FORMAT};
+static const enum setting pause_settings[] = {SET_JOURNAL, SET_LOG_LEVEL, SET_LOG_FORMAT};
+
 static const enum setting doctor_settings[] = {
     SET_TO,          SET_THOROUGH,           SET_JSON,          SET_CHECKSUM,
     SET_PART_LAYOUT, SET_CONDITIONAL_WRITES, SET_TOKEN_FILE,    SET_UNSIGNED_PAYLOAD,
@@ -75,6 +101,27 @@ static const struct command commands[] = {
      "is removed once its job is stored or will never be. SIGTERM (or SIGINT): takes no\n"
      "more; what is under way is finished, or left so that another worker goes on with it,\n"
      "within --drain-timeout.\n"},
+    {"serve", cmd_serve, ACCEPTS(serve_settings), "", 0, 0,
+     "take webhooks and store the outputs they tell of, on this machine",
+     "A daemon with its own queue: answers a webhook once its job is on disk in --journal, stores\n"
+     "the jobs' outputs under --to, soonest to expire first, tries again what failed, and looks\n"
+     "every --sync-every for what no webhook has told. A page at --admin shows how it stands.\n"
+     "SIGTERM (or SIGINT): takes no more; what is under way is finished, or left for the next\n"
+     "start, within --drain-timeout. SIGHUP: reads secrets and the Platform's token anew.\n"},
+    {"status", cmd_status, ACCEPTS(status_settings), "[JOB_ID]", 0, 1,
+     "show how a running egress serve stands, or one of its jobs",
+     "Asks the daemon that runs with --journal. Exit status 3: there is none; 4: it does not know\n"
+     "the job.\n"},
+    {"retry", cmd_retry, ACCEPTS(retry_settings), "[JOB_ID...]", 0, -1,
+     "have a running egress serve try jobs again",
+     "Jobs that failed, that were given up or that wait for their next try are tried again at\n"
+     "once, as if they were new; with --dead all that were given up.\n"},
+    {"pause", cmd_pause, ACCEPTS(pause_settings), "", 0, 0,
+     "have a running egress serve begin no further transfers",
+     "Webhooks are still taken, and what is under way goes on. Remembered across restarts, until\n"
+     "egress resume.\n"},
+    {"resume", cmd_resume, ACCEPTS(pause_settings), "", 0, 0, "have a paused egress serve go on",
+     NULL},
     {"doctor", cmd_doctor, ACCEPTS(doctor_settings), "", 0, 0, "check the set-up, piece by piece",
      "Tries what a transfer needs, and says of each thing how it went and what to do about\n"
      "it: the token and the Platform; and of --to the credentials, the rights, and what the\n"

@@ -64,6 +64,11 @@ int cmd_verify(const struct command_context *ctx);
 int cmd_sync(const struct command_context *ctx);
 int cmd_sweep(const struct command_context *ctx);
 int cmd_worker(const struct command_context *ctx);
+int cmd_serve(const struct command_context *ctx);
+int cmd_status(const struct command_context *ctx);
+int cmd_retry(const struct command_context *ctx);
+int cmd_pause(const struct command_context *ctx);
+int cmd_resume(const struct command_context *ctx);
 int cmd_doctor(const struct command_context *ctx);
 int cmd_help(const struct command_context *ctx);
 

@@ -69,6 +69,35 @@
       "how long transfers may go on once the worker is told to end")                               \
     X(SET_UNTIL_EMPTY, "until-empty", FLAG, NULL, NULL, NULL, NULL,                                \
       "end when the queue has no more messages to give")                                           \
+    X(SET_LISTEN, "listen", TEXT, "ADDRESS", "EGRESS_LISTEN", "127.0.0.1:8080", NULL,              \
+      "where webhooks come in: HOST:PORT, :PORT (every address) or unix:PATH")                     \
+    X(SET_ADMIN, "admin", TEXT, "ADDRESS", "EGRESS_ADMIN", "127.0.0.1:8081", NULL,                 \
+      "where the page and /metrics are; off: nowhere")                                             \
+    X(SET_ADMIN_TOKEN_FILE, "admin-token-file", TEXT, "FILE", "EGRESS_ADMIN_TOKEN_FILE", NULL,     \
+      NULL, "token that --admin asks for; needed where others than this machine reach it")         \
+    X(SET_WEBHOOK_SECRETS, "webhook-secrets", TEXT, "FILE", "EGRESS_WEBHOOK_SECRETS", NULL, NULL,  \
+      "what webhooks must prove to know; without it whoever reaches --listen may send some")       \
+    X(SET_JOURNAL, "journal", TEXT, "FILE", "EGRESS_JOURNAL", NULL, NULL,                          \
+      "the embedded queue (else egress.journal in $STATE_DIRECTORY, $XDG_STATE_HOME/egress or "    \
+      "~/.local/state/egress)")                                                                    \
+    X(SET_KEEP, "keep", DURATION, "TIME", "EGRESS_KEEP", "30d", "1s..3650d",                       \
+      "how long the journal remembers jobs that have ended")                                       \
+    X(SET_KEEP_JOBS, "keep-jobs", INT, "N", "EGRESS_KEEP_JOBS", "1000000", "0..1000000000",        \
+      "how many of them at most")                                                                  \
+    X(SET_QUEUE_MAX, "queue-max", INT, "N", "EGRESS_QUEUE_MAX", "10000000", "1..1000000000",       \
+      "unfinished jobs that the journal takes; webhooks beyond get 503")                           \
+    X(SET_MAX_ATTEMPTS, "max-attempts", INT, "N", "EGRESS_MAX_ATTEMPTS", "16", "1..1000",          \
+      "tries of a job before it is given up")                                                      \
+    X(SET_SYNC_EVERY, "sync-every", DURATION, "TIME", "EGRESS_SYNC_EVERY", "1h", "0s..30d",        \
+      "how often to look for what webhooks missed; 0: never")                                      \
+    X(SET_MAX_CONNECTIONS, "max-connections", INT, "N", "EGRESS_MAX_CONNECTIONS", "1024",          \
+      "1..100000", "connections of webhooks' senders at a time")                                   \
+    X(SET_RATE_LIMIT, "rate-limit", INT, "N", "EGRESS_RATE_LIMIT", "100", "0..1000000",            \
+      "webhooks a second from one address (not from this machine's own); 0: any number")           \
+    X(SET_NEAR_EXPIRY, "near-expiry", DURATION, "TIME", "EGRESS_NEAR_EXPIRY", "12h", "1s..365d",   \
+      "outputs that expire within it are shown as near")                                           \
+    X(SET_WATCH, "watch", FLAG, NULL, NULL, NULL, NULL, "go on showing it, every two seconds")     \
+    X(SET_DEAD, "dead", FLAG, NULL, NULL, NULL, NULL, "all jobs that were given up")               \
     X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
       "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
       "~/.voxel51/api-token.json)")                                                                \

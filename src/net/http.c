@@ -92,6 +92,7 @@ static void finish(struct http_call *call, const struct err *err)
     }
     url_release(&call->first_url);
     free(call->url);
+    free(call->unix_socket);
     free(call);
 }
 
@@ -299,6 +300,7 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     call->arg = arg;
     call->method = rq->method;
     call->url = xstrdup(rq->url);
+    call->unix_socket = xstrdup(rq->unix_socket);
     call->body = rq->body;
     call->body_len = rq->body_len;
     call->has_body = rq->has_body || rq->body_len > 0;

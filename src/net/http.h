@@ -48,8 +48,10 @@ struct http_header {
 enum { HTTP_HEADERS_MAX = 32 };
 
 struct http_request {
-    const char *method;                /* borrowed: a literal */
-    const char *url;                   /* copied */
+    const char *method;      /* borrowed: a literal */
+    const char *url;         /* copied */
+    const char *unix_socket; /* path of a socket to connect to, whatever host url names; or NULL;
+                                copied */
     const struct http_header *headers; /* copied; n_headers of them, at most HTTP_HEADERS_MAX */
     size_t n_headers;
     const void *body; /* borrowed until on_done; NULL with has_body sends Content-Length: 0 */

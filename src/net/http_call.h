@@ -35,7 +35,8 @@ struct http_call {
 
     /* the request */
     const char *method;
-    char *url; /* the current one, after redirects */
+    char *url;         /* the current one, after redirects */
+    char *unix_socket; /* or NULL */
     struct url first_url;
     struct header headers[HTTP_HEADERS_MAX];
     size_t n_headers;

@@ -219,7 +219,7 @@ static void set_up_method(struct http_call *call)
 /* Decided here, so that it is known; and libcurl is not to decide once more. */
 static void set_up_proxy(struct http_call *call)
 {
-    const char *proxy = call->flags & HTTP_NO_PROXY
+    const char *proxy = call->flags & HTTP_NO_PROXY || call->unix_socket
                             ? NULL
                             : proxy_by_environment(call->origin->scheme, call->origin->host);
     call->proxied = proxy != NULL;
@@ -256,6 +256,8 @@ void http_easy_set_up(struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_prereq);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    if (call->unix_socket)
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, call->unix_socket);
     set_up_method(call);
     set_up_proxy(call);
     set_up_headers(call);

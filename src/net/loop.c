@@ -30,7 +30,8 @@ struct loop {
     struct loop_task *first_task;
     struct loop_task **last_task; /* where the next one is linked */
 
-    int signal_fd; /* read end of the pipe, or -1 */
+    int signal_fd;    /* read end of the pipe, or -1 */
+    sigset_t signals; /* that are written into it */
     void (*signal_fn)(void *arg, int signo);
     void *signal_arg;
 };
@@ -183,12 +184,21 @@ static void run_signals(struct loop *loop)
         loop->signal_fn(loop->signal_arg, signo);
 }
 
+void loop_add_signal(struct loop *loop, int signo)
+{
+    const struct sigaction action = {.sa_handler = on_signal};
+    CHECK(loop->signal_fd >= 0 && signo <= SIGTERM);
+    sigaddset(&loop->signals, signo);
+    sigaction(signo, &action, NULL);
+}
+
 int loop_on_signal(struct loop *loop, void (*fn)(void *arg, int signo), void *arg, struct err *err)
 {
-    struct sigaction action = {.sa_handler = fn ? on_signal : SIG_DFL};
     if (!fn) {
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
+        const struct sigaction standard = {.sa_handler = SIG_DFL};
+        for (int signo = 1; signo <= SIGTERM; signo++)
+            if (sigismember(&loop->signals, signo) == 1)
+                sigaction(signo, &standard, NULL);
         int in = signal_pipe_in;
         signal_pipe_in = -1;
         close(in);
@@ -208,8 +218,9 @@ int loop_on_signal(struct loop *loop, void (*fn)(void *arg, int signo), void *ar
     loop->signal_fn = fn;
     loop->signal_arg = arg;
     signal_pipe_in = fds[1];
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    sigemptyset(&loop->signals);
+    loop_add_signal(loop, SIGINT);
+    loop_add_signal(loop, SIGTERM);
     return 0;
 }
 

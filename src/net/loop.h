@@ -63,5 +63,7 @@ void loop_post(struct loop *loop, struct loop_task *task, void (*fn)(void *arg),
 /* fn(arg, signo) is called on the loop for each SIGINT and SIGTERM from now on. One loop of the
  * process at a time. NULL gives the signals back their default action. */
 int loop_on_signal(struct loop *loop, void (*fn)(void *arg, int signo), void *arg, struct err *err);
+/* From now on fn is called for this one (SIGHUP), too. After loop_on_signal() with a fn. */
+void loop_add_signal(struct loop *loop, int signo);
 
 #endif

@@ -425,6 +425,18 @@ static void voxel51_free(struct source *source)
     free(v);
 }
 
+int voxel51_set_token(struct source *source, const struct token *token, struct err *err)
+{
+    struct voxel51 *v = (struct voxel51 *)source;
+    if (strcmp(v->base_url, token->base_url) != 0)
+        return err_set(err, ERR_CONFIG, "the new token is of %.200s; expected one of %.200s",
+                       token->base_url, v->base_url);
+    token_wipe(v->authorization, strlen(v->authorization));
+    free(v->authorization);
+    v->authorization = xprintf("Bearer %s", token->private_key);
+    return 0;
+}
+
 static const struct source_ops ops = {
     .name = "voxel51",
     .describe = describe,

@@ -34,7 +34,8 @@ struct dispatcher_config { /* everything borrowed: outlives the dispatcher */
     struct loop *loop;
     struct engine *engine;
     struct source *source; /* the engine's: for expiry dates and sync */
-    struct sink *sink;     /* the engine's: for sync; NULL: no receipts are kept */
+    struct sink *sink;     /* the engine's: for sync, and to say where objects lie */
+    bool receipts;         /* as the engine's; without them sync is told by the journal alone */
     struct journal *journal;
     unsigned
         concurrency; /* of the engine; some more are begun ahead, so that lookups go together */

@@ -29,10 +29,7 @@
 #include "core/err.h"
 #include "core/settings.h"
 
-/* Runs until a signal ends it, or until it cannot go on. *signo: the signal, or 0. Main thread. */
-int serve_run(const struct settings *settings, int *signo, struct err *err) MUST_CHECK;
-
-/* "JOURNAL.sock": where a running daemon with that journal is reached. Caller frees. */
-char *serve_control_path(const char *journal_path);
+/* Runs until SIGTERM or SIGINT ends it (0), or until it cannot go on (-1). Main thread. */
+int serve_run(const struct settings *settings, struct err *err) MUST_CHECK;
 
 #endif

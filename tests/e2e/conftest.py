@@ -9,6 +9,7 @@ import pytest
 import programs
 from aws import Aws
 from ceph import Ceph
+from daemon import Daemon
 from faultproxy import FaultProxy
 from lambda_runtime import Function
 from versitygw import VersityGW
@@ -103,6 +104,16 @@ def function(request, tmp_path_factory):
     yield start
     for one in functions:
         one.finish()
+
+
+@pytest.fixture
+def serve(egress, tmp_path):
+    """serve(to, *flags, sim=s, s3=ceph) starts `egress serve` on a journal of the test's."""
+
+    def start(to, *flags, sim, s3=None, env=None, wait=True):
+        return Daemon(egress, tmp_path, to, *flags, sim=sim, s3=s3, env=env).start(wait)
+
+    return start
 
 
 @pytest.fixture
