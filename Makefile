@@ -323,10 +323,12 @@ e2e: e2e-programs
 	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(filter-out $(if $(SAN),$(E2E_LAMBDA)),$(E2E_AWS))) \
 	 tests/e2e $(ARGS)
 
-# What takes minutes: faults in every call, a second S3 server, which is built first, and waiting.
+# What takes minutes: faults in every call, a second S3 server, which is built first, and waiting;
+# and what needs servers of others: reverse proxies.
 E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
             tests/e2e/test_all_faults.py tests/e2e/test_doctor_long.py \
-            tests/e2e/test_worker_long.py tests/e2e/test_two_at_once.py
+            tests/e2e/test_worker_long.py tests/e2e/test_two_at_once.py \
+            tests/e2e/test_reverse_proxy.py
 .PHONY: e2e-long
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)
@@ -339,6 +341,8 @@ E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_static.py tests/e2e/test_sam.py tests/e2
 e2e-aws: e2e-programs sam
 	+@$(MAKE) lambda ARCH=x86_64
 	+@$(MAKE) lambda ARCH=arm64
+	+@$(MAKE) static ARCH=x86_64
+	+@$(MAKE) static ARCH=arm64
 	@$(run_e2e) $(E2E_AWS) $(ARGS)
 
 .PHONY: e2e-programs
@@ -415,17 +419,23 @@ format:
 BIN_DIR = $(DESTDIR)$(PREFIX)/bin
 MAN_DIR = $(DESTDIR)$(PREFIX)/share/man/man1
 DOC_DIR = $(DESTDIR)$(PREFIX)/share/doc/egress
+UNIT_DIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSUSERS_DIR = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
 .PHONY: install
 install: all
-	install -d $(BIN_DIR) $(MAN_DIR) $(DOC_DIR)
+	install -d $(BIN_DIR) $(MAN_DIR) $(DOC_DIR) $(UNIT_DIR) $(SYSUSERS_DIR)
 	install -m 755 $(BUILD)/egress $(BIN_DIR)/egress
 	install -m 644 docs/egress.1 $(MAN_DIR)/egress.1
-	install -m 644 LICENSE $(DOC_DIR)/LICENSE
+	install -m 644 LICENSE systemd/egress.env $(DOC_DIR)
+	install -m 644 systemd/egress.service systemd/egress.socket $(UNIT_DIR)
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(UNIT_DIR)/egress.service
+	install -m 644 systemd/egress.sysusers $(SYSUSERS_DIR)/egress.conf
 
 .PHONY: uninstall
 uninstall:
-	rm -f $(BIN_DIR)/egress $(MAN_DIR)/egress.1 $(DOC_DIR)/LICENSE
+	rm -f $(BIN_DIR)/egress $(MAN_DIR)/egress.1 $(DOC_DIR)/LICENSE $(DOC_DIR)/egress.env \
+	 $(UNIT_DIR)/egress.service $(UNIT_DIR)/egress.socket $(SYSUSERS_DIR)/egress.conf
 	-rmdir $(DOC_DIR)
 
 .PHONY: clean

@@ -4,10 +4,11 @@
 #
 #   tools/build-static-libs.sh x86_64|arm64 PREFIX
 #
-# OpenSSL, expat, jansson and c-ares are Debian's own static ones. libcurl is built from Debian's
-# source package, so with its security patches, for HTTP and TLS only, and with c-ares: nothing
-# then needs the C library's name service at run time. Nothing is installed and no root is needed:
-# apt works in folders of its own below PREFIX, on the machine's own list of archives.
+# OpenSSL, expat, jansson, c-ares and SQLite are Debian's own static ones. libcurl is built from
+# Debian's source package, so with its security patches, for HTTP and TLS only, and with c-ares:
+# nothing then needs the C library's name service at run time. So is libmicrohttpd, whose own static
+# one wants GnuTLS. Nothing is installed and no root is needed: apt works in folders of its own below
+# PREFIX, on the machine's own list of archives.
 set -euo pipefail
 
 arch=${1-} prefix=${2-}
@@ -55,9 +56,10 @@ apt() {
 }
 failed() { tail -20 "$log" >&2; echo "build-static-libs: $1 failed (see above)" >&2; exit 1; }
 
-echo "  libs  $arch: Debian's packages and the source of curl"
+echo "  libs  $arch: Debian's packages, the sources of curl and libmicrohttpd"
 apt update || failed "apt-get update"
-(cd "$work/debs" && apt download libssl-dev libexpat1-dev libjansson-dev libc-ares-dev) ||
+(cd "$work/debs" &&
+    apt download libssl-dev libexpat1-dev libjansson-dev libc-ares-dev libsqlite3-dev) ||
     failed "apt-get download"
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"
@@ -68,29 +70,58 @@ if [ -d "$prefix/include/$triplet" ]; then # what differs between architectures
     cp -r "$prefix/include/$triplet/." "$prefix/include/"
     rm -r "${prefix:?}/include/$triplet"
 fi
-cp "$work/root/usr/lib/$triplet"/lib{ssl,crypto,expat,jansson,cares}.a "$prefix/lib/"
+cp "$work/root/usr/lib/$triplet"/lib{ssl,crypto,expat,jansson,cares,sqlite3}.a "$prefix/lib/"
+(cd "$work/src" && apt --only-source --download-only source curl libmicrohttpd) ||
+    failed "apt-get source"
 
-(cd "$work/src" && apt --only-source --download-only source curl) || failed "apt-get source curl"
-dpkg-source --no-check -x "$work"/src/curl_*.dsc "$work/curl" >>"$log" 2>&1 ||
-    failed "unpacking the source of curl"
-echo "  libs  $arch: $(basename "$work"/src/curl_*.dsc .dsc | tr _ ' ') for HTTP and TLS only"
-cd "$work/curl"
-[ -x configure ] || autoreconf -fi >>"$log" 2>&1 || failed "autoreconf"
+# Of NAME's source, in $work/NAME: unpacks it, then ./configure with OPTION...
 # PKG_CONFIG=false: nothing of the machine's own libraries is looked at.
-./configure --host="$triplet" --prefix="$prefix" --disable-shared --enable-static \
-    --with-openssl="$prefix" --enable-ares="$prefix" --without-ca-bundle --without-ca-path \
-    --without-zlib --without-brotli --without-zstd --without-libpsl --without-libidn2 \
-    --without-nghttp2 --without-librtmp --without-libssh2 --without-libgsasl --disable-ldap \
-    --disable-ldaps --disable-rtsp --disable-dict --disable-telnet --disable-tftp --disable-pop3 \
-    --disable-imap --disable-smb --disable-smtp --disable-gopher --disable-mqtt --disable-ftp \
-    --disable-file --disable-manual --disable-libcurl-option --disable-ntlm --disable-tls-srp \
-    --disable-unix-sockets --disable-cookies --disable-alt-svc --disable-hsts --disable-netrc \
-    --disable-aws --disable-doh --disable-mime --disable-form-api --disable-dateparse \
-    --disable-versioned-symbols PKG_CONFIG=false CFLAGS="-O2 -fPIE -fstack-protector-strong" \
-    CPPFLAGS="-D_FORTIFY_SOURCE=2" LIBS="-lpthread -ldl" >>"$log" 2>&1 || failed "configure of curl"
-make -j"$(nproc)" -C lib >>"$log" 2>&1 || failed "make of curl"
-for folder in lib include; do
-    make -C $folder install >>"$log" 2>&1 || failed "make install of curl"
+configure() { # NAME OPTION...
+    local name=$1
+    shift
+    dpkg-source --no-check -x "$work"/src/"$name"_*.dsc "$work/$name"
+    cd "$work/$name"
+    [ -x configure ] || autoreconf -fi
+    ./configure --host="$triplet" --prefix="$prefix" --disable-shared --enable-static "$@" \
+        PKG_CONFIG=false CFLAGS="-O2 -fPIE -fstack-protector-strong" \
+        CPPFLAGS="-D_FORTIFY_SOURCE=2"
+}
+build_curl() {
+    configure curl --with-openssl="$prefix" --enable-ares="$prefix" --without-ca-bundle \
+        --without-ca-path --without-zlib --without-brotli --without-zstd --without-libpsl \
+        --without-libidn2 --without-nghttp2 --without-librtmp --without-libssh2 \
+        --without-libgsasl --disable-ldap --disable-ldaps --disable-rtsp --disable-dict \
+        --disable-telnet --disable-tftp --disable-pop3 --disable-imap --disable-smb \
+        --disable-smtp --disable-gopher --disable-mqtt --disable-ftp --disable-file \
+        --disable-manual --disable-libcurl-option --disable-ntlm --disable-tls-srp \
+        --enable-unix-sockets --disable-cookies --disable-alt-svc --disable-hsts \
+        --disable-netrc --disable-aws --disable-doh --disable-mime --disable-form-api \
+        --disable-dateparse --disable-versioned-symbols LIBS="-lpthread -ldl"
+    make -j"$(nproc)" -C lib
+    make -C lib install
+    make -C include install
+}
+# With poll alone: its epoll mode stalls at 128 ready connections.
+build_libmicrohttpd() {
+    configure libmicrohttpd --disable-https --disable-epoll --disable-bauth --disable-dauth \
+        --disable-postprocessor --disable-httpupgrade --disable-curl --disable-doc \
+        --disable-examples
+    make -j"$(nproc)" -C src/microhttpd
+    make -C src/microhttpd install
+    make -C src/include install
+}
+# Side by side: most of their time is configure, which uses one processor.
+building=()
+for name in curl libmicrohttpd; do
+    version=$(basename "$work"/src/"$name"_*.dsc .dsc)
+    echo "  libs  $arch: ${version/_/ }, for HTTP only"
+    "build_$name" >"$work/$name.log" 2>&1 &
+    building[$!]=$name
 done
+broken=
+for pid in "${!building[@]}"; do
+    wait "$pid" || broken=${building[$pid]}
+done
+[ -z "$broken" ] || { log=$work/$broken.log; failed "the build of $broken"; }
 rm -rf "$work"
 touch "$prefix/done"

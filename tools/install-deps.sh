@@ -50,15 +50,18 @@ check_all='
 golang-go               builds versitygw, another S3 server
 qemu-user-static        runs programs of the other architecture
 iproute2                a network of its own for a program
+nginx                   a reverse proxy before egress serve
+caddy                   another one
+systemd                 looks over the units
 '
 lambda='
 gcc                     the C compiler
 libc6-dev               the C library, the static one too
 make                    runs the Makefile
-dpkg-dev                unpacks the source package of curl
-autoconf                for a curl whose source has no configure script
-automake                for a curl whose source has no configure script
-libtool                 for a curl whose source has no configure script
+dpkg-dev                unpacks source packages
+autoconf                for sources that have no configure script
+automake                for sources that have no configure script
+libtool                 for sources that have no configure script
 ca-certificates         certificate authorities, for https
 '
 # The C compiler and library for an architecture that is not the machine's.

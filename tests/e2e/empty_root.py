@@ -1,28 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Lambda program where there is nothing but itself: a root folder with the program,
-/etc/pki/tls/certs/ca-bundle.crt, /etc/resolv.conf and /tmp, and a network of its own, in which a
-name server on 127.0.0.1 knows https://platform.test, the simulator behind TLS.
+"""The Lambda program, or egress serve, where there is nothing but itself: a root folder with the
+program, /etc/pki/tls/certs/ca-bundle.crt, /etc/resolv.conf and /tmp, and a network of its own, in
+which a name server on 127.0.0.1 knows https://platform.test, the simulator behind TLS.
 
     unshare --map-root-user --net python3 empty_root.py FOLDER PROGRAM [EMULATOR] [--untrusted]
 
-FOLDER is an empty one. --untrusted: the CA bundle has another authority. Prints what came of it as
-one JSON object. Needs no root outside."""
+FOLDER is an empty one. PROGRAM is bootstrap, or egress. --untrusted: the CA bundle has another
+authority. Prints what came of it as one JSON object. Needs no root outside."""
 
 import argparse
 import hashlib
+import http.client
 import json
 import shutil
+import signal
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import programs
 from lambda_runtime import Function
 
 HOST = "platform.test"
+WEBHOOK_TOKEN = "0123456789abcdef"
+
+
+def webhook_body(job):
+    return json.dumps({"id": job, "event": "job_complete"})
 
 
 class NameServer:
@@ -103,12 +111,70 @@ def furnish(root, program, emulator, bundle):
     (root / "tmp").mkdir()
     shutil.copy(bundle, root / "etc/pki/tls/certs/ca-bundle.crt")
     (root / "etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
-    shutil.copy(program, root / "bootstrap")
+    name = Path(program).name
+    shutil.copy(program, root / name)
     command = ["chroot", root]
     if emulator:  # in place of the processor
         shutil.copy(emulator, root / "emulator")
         command.append("/emulator")
-    return [*command, "/bootstrap"]
+    return [*command, f"/{name}"]
+
+
+def as_function(command, env, folder, jobs):
+    """One job by its id, one by a webhook."""
+    function = Function({**env, "WEBHOOK_TOKEN": WEBHOOK_TOKEN}, folder, command)
+    webhook = {
+        "httpMethod": "POST",
+        "path": "/job-complete",
+        "queryStringParameters": {"token": WEBHOOK_TOKEN},
+        "body": webhook_body(jobs[1]),
+    }
+    outcomes = [function.invoke(event) for event in ({"id": jobs[0]}, webhook)]
+    function.finish()
+    return {
+        "outcomes": [[outcome.kind, outcome.body.decode()] for outcome in outcomes],
+        "log": function.run.text("stderr"),
+    }
+
+
+def as_daemon(command, env, folder, jobs):
+    """Webhooks to `egress serve`, and `egress status` until nothing is left to do."""
+    (folder / "root/tmp/secrets").write_text(f"token {WEBHOOK_TOKEN}\n")
+    env = programs.clean_env("/tmp", {
+        **env,
+        "EGRESS_JOURNAL": "/tmp/egress.journal",
+        "EGRESS_LISTEN": "127.0.0.1:0",
+        "EGRESS_ADMIN": ":0",
+        "EGRESS_ADMIN_TOKEN_FILE": "/tmp/admin-token",
+        "EGRESS_WEBHOOK_SECRETS": "/tmp/secrets",
+        "EGRESS_SYNC_EVERY": "0",
+        "EGRESS_MAX_ATTEMPTS": "1",
+    })  # fmt: skip
+    (folder / "root/tmp/admin-token").write_text(WEBHOOK_TOKEN)
+    run = programs.Running([*command, "serve"], env)
+    address = run.wait_for(r"taking webhooks at http://([0-9.:]+)/job-complete", 60).group(1)
+    answers = []
+    for job in jobs:
+        client = http.client.HTTPConnection(address, timeout=60)
+        client.request("POST", f"/job-complete?token={WEBHOOK_TOKEN}", webhook_body(job))
+        answers.append(client.getresponse().status)
+        client.close()
+    deadline = time.monotonic() + 60
+    status = {}
+    while status.get("stored", 0) + status.get("dead", 0) < len(jobs):
+        assert time.monotonic() < deadline, f"{status}\n{run.text('stderr')}"
+        asked = programs.Running([*command, "status", "--json"], env).wait().ok()
+        status = asked.json["jobs"]
+    run.send_signal(signal.SIGTERM)
+    ended = run.wait()
+    version = programs.Running([*command, "--version"], env).wait().ok()
+    return {
+        "answers": answers,
+        "status": status,
+        "ended": ended.returncode,
+        "version": version.stdout,
+        "log": ended.stderr,
+    }
 
 
 def main():
@@ -133,27 +199,17 @@ def main():
         "VOXEL51_API_PRIVATE_KEY": sim.token,
         "EGRESS_TO": "/tmp/out",
         "EGRESS_KEY": "{job_id}",
-        "WEBHOOK_TOKEN": "0123456789abcdef",
     }
-    function = Function(env, given.folder, command)
-    webhook = {
-        "httpMethod": "POST",
-        "path": "/job-complete",
-        "queryStringParameters": {"token": env["WEBHOOK_TOKEN"]},
-        "body": json.dumps({"id": jobs[1], "event": "job_complete"}),
-    }
-    outcomes = [function.invoke(event) for event in ({"id": jobs[0]}, webhook)]
-    function.finish()
+    run = as_daemon if Path(given.program).name == "egress" else as_function
+    told = run(command, env, given.folder, jobs)
     stored = [root / "tmp/out" / job for job in jobs]
-    told = {
-        "outcomes": [[outcome.kind, outcome.body.decode()] for outcome in outcomes],
+    told.update({
         "stored": [p.exists() and hashlib.sha256(p.read_bytes()).hexdigest() for p in stored],
         "expected": [sim.digest(job) for job in jobs],
         "asked": sorted(set(names.asked)),
         "root": sorted(str(p.relative_to(root)) for p in root.rglob("*")
                        if p.is_file() and "tmp" not in p.relative_to(root).parts),
-        "log": function.run.text("stderr"),
-    }  # fmt: skip
+    })  # fmt: skip
     sim.finish()
     print(json.dumps(told))
 

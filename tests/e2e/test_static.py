@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Lambda program as it is deployed: one file that needs nothing of where it runs."""
+"""The Lambda program as it is deployed, and egress: one file each that needs nothing of where it
+runs."""
 
 import gzip
 import json
@@ -31,6 +32,13 @@ def program(arch):
 
 
 @pytest.fixture
+def egress_program(arch):
+    path = programs.ROOT / "build" / f"static-{arch}" / "egress"
+    assert path.exists(), f"{path} is not there; run `make static ARCH={arch}`"
+    return path
+
+
+@pytest.fixture
 def emulator(arch):
     """What runs programs of that architecture here; []: the processor does."""
     kernels = ARCHITECTURES[arch]
@@ -52,7 +60,7 @@ def in_empty_root(folder, program, emulator, *options):
     return json.loads(done.stdout)
 
 
-def test_it_is_one_file(program, arch):
+def assert_one_file(program, arch):
     headers = subprocess.run(
         ["readelf", "-lhdW", program], capture_output=True, text=True, check=True
     ).stdout
@@ -66,7 +74,22 @@ def test_it_is_one_file(program, arch):
         ["readelf", "-SW", program], capture_output=True, text=True, check=True
     ).stdout
     assert ".symtab" not in sections and ".debug" not in sections
+
+
+def test_it_is_one_file(program, arch):
+    assert_one_file(program, arch)
     assert len(gzip.compress(program.read_bytes(), 6)) < 3_000_000
+
+
+def test_it_has_nothing_of_the_daemon(program):
+    """Nor of what the daemon alone is made of, which would be read at each cold start."""
+    text = program.read_bytes()
+    for of in (b"SQLite format 3", b"libmicrohttpd", b"MHD_", b"egress serve", b"CREATE TABLE"):
+        assert of not in text, of
+
+
+def test_egress_is_one_file(egress_program, arch):
+    assert_one_file(egress_program, arch)
 
 
 def test_it_serves_in_an_empty_root(program, emulator, tmp_path):
@@ -86,3 +109,15 @@ def test_it_trusts_no_server_that_the_bundle_does_not_vouch_for(program, emulato
     assert told["stored"] == [False, False]
     assert json.loads(told["outcomes"][1][1])["statusCode"] >= 500, told
     assert "certificate" in told["log"], told
+
+
+def test_the_daemon_serves_in_an_empty_root(egress_program, emulator, tmp_path):
+    told = in_empty_root(tmp_path, egress_program, emulator)
+    assert told["answers"] == [200, 200], told
+    assert told["status"]["stored"] == 2, told
+    assert told["stored"] == told["expected"]
+    assert told["ended"] == 0, told
+    assert told["asked"] == ["platform.test"]
+    expected = ["egress", "etc/pki/tls/certs/ca-bundle.crt", "etc/resolv.conf"]
+    assert [name for name in told["root"] if name != "emulator"] == expected
+    assert told["version"].startswith("egress "), told
