@@ -28,7 +28,7 @@ enum {
     LOCK_WAIT_MS = 5000, /* for another process that looks at a Unix socket of the same folder */
 };
 
-#define FORMS    "expected HOST:PORT with a numeric HOST, [IPV6]:PORT, :PORT or unix:/PATH"
+#define FORMS    "expected HOST:PORT with a numeric HOST, [IPV6]:PORT, :PORT or unix:PATH"
 #define UNIX     "unix:"
 #define HOST_MAX 64
 
@@ -113,7 +113,7 @@ static int listen_tcp(const char *address, const char *what, struct err *err)
  * remove what the first has put in its place. -1: errno. */
 static int lock_folder_of(const char *path)
 {
-    char *folder = xstrdup(path);
+    char *folder = xstrdup(strchr(path, '/') ? path : "./");
     char *slash = strrchr(folder, '/');
     slash[slash == folder] = '\0';
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -181,8 +181,8 @@ static int bind_unix(const struct sockaddr_un *to, const char *what, struct err 
 static int listen_unix(const char *path, const char *what, struct err *err)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    if (*path != '/')
-        return err_set(err, ERR_USAGE, "%s " UNIX "%.100s: " FORMS, what, path);
+    if (!*path)
+        return err_set(err, ERR_USAGE, "%s " UNIX ": " FORMS, what);
     if (strlen(path) >= sizeof(to.sun_path))
         return err_set(err, ERR_USAGE, "%s " UNIX "%.100s...: expected a path of at most %zu bytes",
                        what, path, sizeof(to.sun_path) - 1);

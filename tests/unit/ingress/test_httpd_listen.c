@@ -82,11 +82,24 @@ static void all_addresses(void **state)
 static void forms_that_are_none(void **state)
 {
     (void)state;
-    static const char *const none[] = {
-        "",         "8080",          "localhost:8080", "127.0.0.1",   "127.0.0.1:",
-        "127.1:x",  "1.2.3.4:70000", "1.2.3.4:-1",     "::1:80",      "[::1]",
-        "[]:80",    "[::1:80",       "unix:",          "unix:a/b",    "[127.0.0.1:80",
-        "[::g]:80", "http://x:80",   "1.2.3.4:80 ",    "1.2.3.4:0x50"};
+    static const char *const none[] = {"",
+                                       "8080",
+                                       "localhost:8080",
+                                       "127.0.0.1",
+                                       "127.0.0.1:",
+                                       "127.1:x",
+                                       "1.2.3.4:70000",
+                                       "1.2.3.4:-1",
+                                       "::1:80",
+                                       "[::1]",
+                                       "[]:80",
+                                       "[::1:80",
+                                       "unix:",
+                                       "[127.0.0.1:80",
+                                       "[::g]:80",
+                                       "http://x:80",
+                                       "1.2.3.4:80 ",
+                                       "1.2.3.4:0x50"};
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         refused(none[i], ERR_USAGE, "expected HOST:PORT with a numeric HOST");
     refused("203.0.113.1:0", ERR_IO, "203.0.113.1:0");
@@ -139,6 +152,22 @@ static void unix_sockets(void **state)
     close(fd);
     unlink(address + 5);
     free(address);
+    rmdir(folder);
+}
+
+static void unix_sockets_in_the_present_folder(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/egress-listen-XXXXXX", before[4096], at[HTTPD_ADDRESS_SIZE];
+    assert_non_null(mkdtemp(folder));
+    assert_non_null(getcwd(before, sizeof(before)));
+    assert_int_equal(chdir(folder), 0);
+    int fd = listening("unix:here", at);
+    assert_string_equal(at, "unix:here");
+    refused("unix:here", ERR_CONFIG, "another program listens there");
+    close(fd);
+    unlink("here");
+    assert_int_equal(chdir(before), 0);
     rmdir(folder);
 }
 
@@ -223,6 +252,7 @@ int main(void)
         cmocka_unit_test(all_addresses),
         cmocka_unit_test(forms_that_are_none),
         cmocka_unit_test(unix_sockets),
+        cmocka_unit_test(unix_sockets_in_the_present_folder),
         cmocka_unit_test(what_is_not_replaced),
         cmocka_unit_test(one_of_several),
     };
