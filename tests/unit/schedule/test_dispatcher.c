@@ -155,7 +155,7 @@ static void soonest_to_expire_first(void **state)
     r.config.concurrency = 1;
     r.no_receipts = true;
     r.to.late_percent = 100; /* longer than a commit takes, as transfers are */
-    r.to.late_ms = 20;
+    r.to.late_ms = 6;
     r.from.listed = listed;
     r.from.n_listed = JOBS + 1;
     rig_open(&r);
