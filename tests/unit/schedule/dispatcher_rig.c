@@ -6,9 +6,11 @@
 
 #include <fcntl.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/buf.h"
@@ -209,6 +211,12 @@ bool rig_ended(struct rig *r)
     return r->ends > 0;
 }
 
+bool rig_none_under_way(struct rig *r)
+{
+    return rig_counts(r).running == 0 && rig_jobs(r, JOURNAL_READY) == 0 &&
+           rig_jobs(r, JOURNAL_WAITING) == 0 && rig_jobs(r, JOURNAL_RUNNING) == 0;
+}
+
 struct dispatcher_counts rig_counts(const struct rig *r)
 {
     struct dispatcher_counts counts;
@@ -282,6 +290,23 @@ int64_t rig_jobs(struct rig *r, enum journal_state state)
     rig_ask(r, &rq.request);
     CHECK(rq.request.err.code == ERR_NONE);
     return rq.jobs[state];
+}
+
+/* ---- the disk ---- */
+
+static struct rlimit limit_before;
+
+void rig_fill_disk(void)
+{
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &limit_before) == 0);
+    struct rlimit limit = limit_before;
+    limit.rlim_cur = 1;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+void rig_free_disk(void)
+{
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit_before) == 0);
 }
 
 /* ---- the log ---- */

@@ -52,6 +52,7 @@ void rig_forget(struct rig *r);
 void rig_free(struct rig *r);
 
 bool rig_ended(struct rig *r);
+bool rig_none_under_way(struct rig *r); /* nor to be begun */
 struct dispatcher_counts rig_counts(const struct rig *r);
 
 /* To the journal, and waits for it. */
@@ -64,6 +65,10 @@ void rig_get(struct rig *r, const char *id, struct journal_get *get);
 enum journal_state rig_state(struct rig *r, const char *id);
 /* How many are in a state. */
 int64_t rig_jobs(struct rig *r, enum journal_state state);
+
+/* From now on no file of this process can grow; until rig_free_disk(). */
+void rig_fill_disk(void);
+void rig_free_disk(void);
 
 /* What was logged since rig_init(); until the next line. */
 const char *rig_log(void);

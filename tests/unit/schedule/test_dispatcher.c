@@ -16,12 +16,6 @@
 
 enum { HOUR_MS = 3600 * 1000 };
 
-static bool none_under_way(struct rig *r)
-{
-    return rig_counts(r).running == 0 && rig_jobs(r, JOURNAL_READY) == 0 &&
-           rig_jobs(r, JOURNAL_WAITING) == 0 && rig_jobs(r, JOURNAL_RUNNING) == 0;
-}
-
 /* ---- stored ---- */
 
 static void stored_and_written_down(void **state)
@@ -38,7 +32,7 @@ static void stored_and_written_down(void **state)
     assert_int_equal(rig_accept(&r, "a", 0), JOURNAL_NEW);
     assert_int_equal(rig_accept(&r, "b", 0), JOURNAL_NEW);
     dispatcher_wake(r.dispatcher);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     rig_get(&r, "b", &get);
     assert_int_equal(get.row.state, JOURNAL_STORED);
     assert_int_equal(get.row.bytes, 5000);
@@ -62,7 +56,7 @@ static void stored_and_written_down(void **state)
     rig_forget(&r);
     rig_accept(&r, "b", 0);
     rig_start(&r);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     rig_get(&r, "b", &get);
     assert_int_equal(get.row.state, JOURNAL_STORED);
     assert_int_equal(get.row.bytes, 5000);
@@ -87,7 +81,7 @@ static void objects_that_fit(void **state)
     rig_start(&r);
     rig_accept(&r, "a", 0);
     dispatcher_wake(r.dispatcher);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     rig_get(&r, "a", &get);
     assert_int_equal(get.row.state, JOURNAL_STORED);
     assert_int_equal(get.row.bytes, 200 * 5000);
@@ -111,7 +105,7 @@ static void the_same_job_many_times(void **state)
         dispatcher_wake(r.dispatcher);
         dispatcher_wake(r.dispatcher);
     }
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     assert_int_equal(rig_accept(&r, "a", 0), JOURNAL_STORED_BEFORE);
     dispatcher_wake(r.dispatcher);
     rig_run_ms(&r, 20);
@@ -172,7 +166,7 @@ static void soonest_to_expire_first(void **state)
     size_t before = rig_counts(&r).stored;
     rig_accept(&r, listed[JOBS].id, listed[JOBS].expires_ms);
     dispatcher_wake(r.dispatcher);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     assert_int_equal(stored_order(order, JOBS + 1), JOBS + 1);
     size_t urgent = 0;
     while (order[urgent] != URGENT)
@@ -239,7 +233,7 @@ static void not_asked_when_all_are_begun(void **state)
     rig_open(&r);
     rig_accept_many(&r, 20);
     rig_start(&r);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     rig_run_ms(&r, 20);
     assert_int_equal(fake_source_described(r.source), 20);
     rig_end(&r);
@@ -289,7 +283,7 @@ static void tried_again_until_dead(void **state)
     rig_start(&r);
     rig_accept(&r, "a", 0);
     dispatcher_wake(r.dispatcher);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     rig_get(&r, "a", &get);
     assert_int_equal(get.row.state, JOURNAL_DEAD);
     assert_int_equal(get.row.attempts, 4);
@@ -317,7 +311,7 @@ static void tried_again_until_dead(void **state)
     rig_ask(&r, &retry.request);
     assert_int_equal(retry.retried, 1);
     dispatcher_wake(r.dispatcher);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     assert_int_equal(rig_state(&r, "a"), JOURNAL_STORED);
     rig_end(&r);
     rig_free(&r);
@@ -349,7 +343,7 @@ static void failed_for_good(void **state)
         rig_start(&r);
         rig_accept(&r, "a", 0);
         dispatcher_wake(r.dispatcher);
-        rig_run(&r, none_under_way);
+        rig_run(&r, rig_none_under_way);
         rig_get(&r, "a", &get);
         assert_int_equal(get.row.state, JOURNAL_FAILED);
         assert_string_equal(get.row.error_name, cases[i].error);
@@ -379,7 +373,7 @@ static void paused(void **state)
     assert_int_equal(rig_state(&r, "a"), JOURNAL_READY);
     rig_pause(&r, false);
     dispatcher_wake(r.dispatcher);
-    rig_run(&r, none_under_way);
+    rig_run(&r, rig_none_under_way);
     assert_int_equal(rig_state(&r, "a"), JOURNAL_STORED);
     rig_end(&r);
     rig_free(&r);
