@@ -65,6 +65,7 @@ int cmd_sync(const struct command_context *ctx);
 int cmd_sweep(const struct command_context *ctx);
 int cmd_worker(const struct command_context *ctx);
 int cmd_doctor(const struct command_context *ctx);
+int cmd_journal(const struct command_context *ctx);
 int cmd_help(const struct command_context *ctx);
 
 /* What `egress help` and `egress help COMMAND` (command not NULL) print. */

@@ -69,6 +69,14 @@
       "how long transfers may go on once the worker is told to end")                               \
     X(SET_UNTIL_EMPTY, "until-empty", FLAG, NULL, NULL, NULL, NULL,                                \
       "end when the queue has no more messages to give")                                           \
+    X(SET_JOURNAL, "journal", TEXT, "FILE", "EGRESS_JOURNAL", NULL, NULL,                          \
+      "the queue of egress serve, on a local disk; made when missing")                             \
+    X(SET_KEEP, "keep", DURATION, "TIME", "EGRESS_KEEP", "30d", "0s..3650d",                       \
+      "how long the journal remembers finished jobs")                                              \
+    X(SET_KEEP_JOBS, "keep-jobs", INT, "N", "EGRESS_KEEP_JOBS", "1000000", "0..100000000",         \
+      "how many finished jobs the journal remembers at most")                                      \
+    X(SET_QUEUE_MAX, "queue-max", INT, "N", "EGRESS_QUEUE_MAX", "10000000", "1..100000000",        \
+      "unfinished jobs in the journal; beyond that webhooks are answered 503")                     \
     X(SET_TOKEN_FILE, "token-file", TEXT, "FILE", NULL, NULL, NULL,                                \
       "the Platform's API token (else VOXEL51_API_PRIVATE_KEY, VOXEL51_API_TOKEN, "                \
       "~/.voxel51/api-token.json)")                                                                \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/fault_point.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/text.h"
@@ -201,6 +202,7 @@ static void on_recorded(void *arg, const struct err *err)
         err_prefix(&why, "stored, but its receipt could not be written");
         fail(t, &why);
     } else {
+        FAULT_POINT("transfer-receipt-written");
         finish(t, t->any_stored ? TRANSFER_STORED : TRANSFER_ALREADY);
     }
 }
