@@ -58,6 +58,8 @@ struct dispatcher_counts rig_counts(const struct rig *r);
 /* To the journal, and waits for it. */
 void rig_ask(struct rig *r, struct journal_request *request);
 enum journal_accepted rig_accept(struct rig *r, const char *id, int64_t expires_ms);
+/* Their ids and their expiry. Sent together. */
+void rig_accept_all(struct rig *r, const struct source_job *jobs, unsigned n);
 void rig_accept_many(struct rig *r, unsigned n); /* job-000, job-001, ... */
 void rig_pause(struct rig *r, bool paused);
 /* The caller releases it. */

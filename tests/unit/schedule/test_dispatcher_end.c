@@ -22,6 +22,11 @@ static bool part_is_sent(struct rig *r)
     return fake_sink_calls(r->sink, "part") > 0;
 }
 
+static bool is_opened(struct rig *r)
+{
+    return fake_source_streams(r->source) > 0;
+}
+
 static void idle(void **state)
 {
     (void)state;
@@ -101,7 +106,7 @@ static void told_to_end(void **state)
         if (late)
             rig_run(&r, part_is_sent);
         else
-            rig_run_ms(&r, 50);
+            rig_run(&r, is_opened);
         int64_t began_ms = clock_mono_ms();
         dispatcher_drain(r.dispatcher);
         dispatcher_drain(r.dispatcher);
