@@ -319,12 +319,10 @@ static void note_stored(struct dispatcher_job *j, const struct transfer_result *
     struct dispatcher_counts *n = &j->d->counts;
     j->settle.verdict = JOURNAL_DONE;
     j->settle.already = r->outcome == TRANSFER_ALREADY;
-    j->settle.bytes = r->bytes;
     j->objects = format_objects(j->d->config.sink, r->receipt);
-    if (j->settle.already) {
-        for (size_t i = 0; i < r->receipt->n_outputs; i++)
-            j->settle.bytes += r->receipt->outputs[i].size;
-    } else if (r->expires_ms) {
+    for (size_t i = 0; i < r->receipt->n_outputs; i++)
+        j->settle.bytes += r->receipt->outputs[i].size;
+    if (!j->settle.already && r->expires_ms) {
         double left_s = (double)(r->expires_ms - clock_wall_ms()) / 1000;
         left_s = left_s < 0 ? 0 : left_s;
         if (n->seconds_to_expiry_min < 0 || left_s < n->seconds_to_expiry_min)
