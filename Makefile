@@ -16,7 +16,7 @@
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
 # Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1
-# STATIC=x86_64|arm64.
+# STATIC=x86_64|arm64  TORTURE=1 (with the fault points of docs/STATES.md).
 # V=1 shows the commands.
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -41,6 +41,8 @@ override CC := $(STATIC_TRIPLET)-gcc
 override AR := $(STATIC_TRIPLET)-gcc-ar
 else ifdef SAN
 BUILD := build/san-$(subst $(comma),-,$(SAN))
+else ifdef TORTURE
+BUILD := build/torture
 else
 BUILD := build
 endif
@@ -72,6 +74,9 @@ WARNINGS += -Werror
 endif
 
 CPPFLAGS += -D_POSIX_C_SOURCE=200809L -DEGRESS_VERSION='"$(VERSION)"' -Isrc -I. -include src/core/banned.h
+ifdef TORTURE
+CPPFLAGS += -DEGRESS_FAULT_POINTS
+endif
 CFLAGS += -std=c11 $(OPT) $(WARNINGS) $(HARDEN) $(SANITIZE)
 LDFLAGS += $(SANITIZE) -pie -Wl,-z,relro,-z,now
 
@@ -141,7 +146,21 @@ $(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECTS) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
-$(LIB): $(call objects,$(LIB_SOURCES))
+# The files of the page, inside the program.
+PAGE_FILES := src/report/page.html src/report/page.css src/report/page.js
+PAGE_OBJECT := $(BUILD)/obj/page_files.o
+
+$(BUILD)/page_files.c: tools/embed.sh $(PAGE_FILES)
+	@mkdir -p $(@D)
+	$(call told,make)
+	$(Q)tools/embed.sh $(PAGE_FILES) >$@.new && mv $@.new $@
+
+$(PAGE_OBJECT): $(BUILD)/page_files.c src/report/page.h src/report/page_files.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call told,cc  )
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(LIB): $(call objects,$(LIB_SOURCES)) $(PAGE_OBJECT)
 	@rm -f $@
 	$(call told,ar  )
 	$(Q)$(AR) rcs $@ $^
@@ -178,7 +197,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a $(LIB)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call told,link)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(serve_libs) $(pkg_libs)
 
 $(BUILD)/tests/faultproxy: $(call objects,$(FAULTPROXY_SOURCES)) $(LIB)
 	@mkdir -p $(@D)

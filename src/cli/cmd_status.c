@@ -48,18 +48,21 @@ static const char *text(const json_t *root, const char *path, char *out, size_t 
 
 /* ---- words ---- */
 
-/* "3 d 4 h", "12 min", "45 s" */
+/* "3 d 4 h", "12 h", "45 s" */
 static const char *format_time(int64_t ms, char out[AGO_SIZE])
 {
-    int64_t s = ms / 1000;
-    if (s >= 86400)
-        snprintf(out, AGO_SIZE, "%" PRId64 " d %" PRId64 " h", s / 86400, s % 86400 / 3600);
-    else if (s >= 3600)
-        snprintf(out, AGO_SIZE, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
-    else if (s >= 60)
-        snprintf(out, AGO_SIZE, "%" PRId64 " min", s / 60);
-    else
-        snprintf(out, AGO_SIZE, "%" PRId64 " s", s < 0 ? 0 : s);
+    static const struct {
+        int64_t s;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    int64_t s = ms > 0 ? ms / 1000 : 0;
+    size_t i = 0;
+    while (i < 3 && s < units[i].s)
+        i++;
+    int64_t rest = i < 2 ? s % units[i].s / units[i + 1].s : 0;
+    int n = snprintf(out, AGO_SIZE, "%" PRId64 " %s", s / units[i].s, units[i].name);
+    if (rest)
+        snprintf(out + n, AGO_SIZE - (size_t)n, " %" PRId64 " %s", rest, units[i + 1].name);
     return out;
 }
 

@@ -33,12 +33,14 @@ struct httpd_config {
     int fd; /* a listening socket, non-blocking; taken, also on failure */
     size_t body_max;
     unsigned connections_max;
-    unsigned per_client_max;    /* connections of one address; 0: no limit */
-    int64_t request_timeout_ms; /* from a connection's first byte of a request to its last */
-    int64_t idle_timeout_ms;    /* of a connection between requests */
+    unsigned per_client_max; /* connections of one client address; 0: no limit */
+    /* From a request's first line to its last byte, and as long again for its answer; for a
+     * connection's first request from when it was opened. */
+    int64_t request_timeout_ms;
+    int64_t idle_timeout_ms; /* between requests, until the next one's first line is whole */
     /* Requests a second of one client address (IPv6: its /64), and how many at once; rate 0: no
-     * limit. Clients at a loopback address or on a Unix socket are not limited, nor are those
-     * behind a proxy told apart: the limit is per peer address. */
+     * limit. Clients at a loopback address or on a Unix socket are not limited, in connections
+     * neither, and those behind a proxy are not told apart: the limits are per peer address. */
     double rate, burst;
     /* On the server's thread, once a request is whole. Exactly one httpd_answer() for each. */
     void (*on_request)(void *arg, struct httpd_request *rq);
@@ -47,9 +49,11 @@ struct httpd_config {
 
 struct httpd *httpd_start(const struct httpd_config *config, struct err *err);
 /* Takes no new connections; those that are open are closed after their next answer. The listening
- * socket is closed. Any thread. */
+ * socket is closed (its number stays taken until httpd_stop()). Any thread. */
 void httpd_quiesce(struct httpd *httpd);
-/* Every request must have been answered, except by on_request calls under way. NULL is fine. */
+/* Waits until what on_request was given has been answered and sent, so whoever answers has to be
+ * alive; requests that become whole meanwhile are answered with 503. Not from inside on_request.
+ * NULL is fine. */
 void httpd_stop(struct httpd *httpd);
 
 /* ---- a request: valid until its answer ---- */
@@ -82,10 +86,10 @@ void httpd_counts(const struct httpd *httpd, struct httpd_counts *counts);
 
 /* ---- listening ---- */
 
-/* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses), "unix:/PATH". A listening, non-blocking,
- * close-on-exec socket, or -1 (ERR_USAGE: the form; ERR_IO: the system refuses, and why). `what`
- * stands in messages: "--listen". A Unix socket is made with mode 0600; one that nobody listens on
- * is replaced. */
+/* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses), "unix:PATH". A listening, non-blocking,
+ * close-on-exec socket, or -1 (ERR_USAGE: the form; ERR_IO: the system refuses, and why; ERR_CONFIG:
+ * somebody listens on the Unix socket, or the path is something else). `what` stands in messages:
+ * "--listen". A Unix socket is made with mode 0600; one that nobody listens on is replaced. */
 int httpd_listen(const char *address, const char *what, struct err *err) MUST_CHECK;
 /* Where a listening socket is: "127.0.0.1:8080". For ports that the system chose. */
 enum { HTTPD_ADDRESS_SIZE = 128 };

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/secret.h"
 #include "lambda/lambda_private.h"
 
 enum {
@@ -33,16 +34,9 @@ int lambda_set_webhook_token(struct lambda *l, const char *token, const char *wh
     return 0;
 }
 
-/* Takes as long whatever is in `given`: how much of it is right cannot be measured. */
 static bool same(const char *given, const char *token)
 {
-    if (!given)
-        return false;
-    size_t n = strlen(given), len = strlen(token);
-    volatile unsigned char differ = n != len;
-    for (size_t i = 0; i < len; i++)
-        differ = (unsigned char)(differ | (token[i] ^ given[n ? i % n : 0]));
-    return differ == 0;
+    return given && secret_is_same(given, strlen(given), token, strlen(token));
 }
 
 static bool brought(const struct lambda *l)

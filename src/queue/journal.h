@@ -7,7 +7,7 @@
  * carries them out in one transaction, commits (WAL, synchronous=FULL), and only then completes
  * them: many webhooks share one commit, and a completion without an error means that it is on disk.
  *
- * STATES (docs/STATES.md; journal_moves in journal_rows.c holds the table of legal moves):
+ * STATES (docs/STATES.md; journal_moves.c holds the table of legal moves):
  *   WAITING   until its next try is due
  *   READY     to be claimed; soonest to expire first
  *   RUNNING   claimed by this process; READY again when a journal is opened
@@ -36,6 +36,7 @@
 #include "core/err.h"
 #include "core/job_id.h"
 
+/* The numbers are in the file; those of journal_origin too. */
 enum journal_state {
     JOURNAL_WAITING,
     JOURNAL_READY,
@@ -71,7 +72,8 @@ struct journal_request {
     void (*done)(struct journal_request *request); /* the request is the caller's again */
     void *arg;                                     /* the caller's */
     struct err err;               /* ERR_NONE: done and on disk; else nothing of it was done */
-    struct journal_request *next; /* the journal's */
+    struct journal_request *next; /* the journal's, as what follows */
+    bool unfinished;
 };
 
 /* A job was named: by a webhook, by sync, by hand. New: READY. One that FAILED or is DEAD begins
@@ -134,6 +136,7 @@ struct journal_settle {
     uint64_t bytes;
     bool already;             /* DONE: it was there before */
     struct err why;           /* NEVER, LATER */
+    bool uncounted;           /* LATER: attempts stays as it is, as the job was not to blame */
     char *objects;            /* DONE: borrowed; JSON array of {"key","location","size"}, or NULL */
     enum journal_state state; /* out */
 };
@@ -157,12 +160,14 @@ struct journal_expiry {
     const int64_t *expires_ms; /* 0: not known: the guess stays; -1: ask again later */
 };
 
+enum { JOURNAL_NEAR_MAX = 100000 }; /* counting more would keep webhooks waiting */
 struct journal_stats {
     struct journal_request request;
     int64_t near_ms; /* in: what "near" means, from now */
     /* out */
     int64_t jobs[JOURNAL_STATES];
-    int64_t near_expiry; /* unfinished jobs that expire within near_ms, or have */
+    int64_t near_expiry; /* unfinished jobs known to expire within near_ms, or to have expired;
+                            counted up to JOURNAL_NEAR_MAX */
     int64_t oldest_ms;   /* received_ms of the oldest unfinished one; 0: there is none */
     int64_t soonest_ms;  /* the soonest known expiry of an unfinished one; 0 */
     bool paused;
@@ -170,18 +175,19 @@ struct journal_stats {
     uint64_t commits, requests; /* since it was opened */
 };
 
-/* Jobs in the order of their latest change (WAITING and READY: as they will be tried), a page at a
- * time. */
-enum { JOURNAL_PAGE_MAX = 200 };
+/* Jobs a page at a time: RUNNING, latest claimed first; READY and WAITING, as they will be tried;
+ * DEAD, FAILED and STORED, latest ended first; of any state: one after the other in this order.
+ * With a prefix: by id, and a page may hold less than limit, even nothing, though more follow. */
+enum { JOURNAL_PAGE_MAX = 200, JOURNAL_CURSOR_SIZE = JOB_ID_MAX + 1 };
 struct journal_list {
     struct journal_request request;
-    int state;                   /* enum journal_state, or -1: any */
-    char prefix[JOB_ID_MAX + 1]; /* of the id; "": any */
-    unsigned limit;              /* 1 to JOURNAL_PAGE_MAX */
-    char after[64];              /* "": the first page; else .next of the page before */
-    struct journal_job *jobs;    /* out: owned by the request until journal_list_release() */
+    int state;                       /* enum journal_state, or -1: any */
+    char prefix[JOB_ID_MAX + 1];     /* of the id; "": any */
+    unsigned limit;                  /* 1 to JOURNAL_PAGE_MAX */
+    char after[JOURNAL_CURSOR_SIZE]; /* "": the first page; else .next of the page before */
+    struct journal_job *jobs;        /* out: owned by the request until journal_list_release() */
     unsigned n;
-    char next[64]; /* out: "": this was the last */
+    char next[JOURNAL_CURSOR_SIZE]; /* out: "": this was the last */
 };
 void journal_list_release(struct journal_list *list);
 
@@ -203,11 +209,14 @@ struct journal_get {
 };
 void journal_get_release(struct journal_get *get);
 
-/* FAILED, DEAD and WAITING jobs become READY, with attempts 0. jobs NULL: all that are DEAD. */
+/* FAILED, DEAD and WAITING jobs become READY, with attempts 0. jobs NULL: all that are DEAD, in as
+ * many commits as it takes: an error then leaves `retried` of them done. */
 struct journal_retry {
     struct journal_request request;
     const char *const *jobs; /* borrowed; n of them */
     size_t n;
+    int64_t until_ms; /* the journal's, as what follows */
+    size_t before;
     /* out */
     size_t retried;
     size_t unchanged; /* READY, RUNNING or STORED */

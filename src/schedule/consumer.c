@@ -7,7 +7,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/random.h"
+#include "schedule/verdict.h"
 
 enum {
     UNKNOWN_DELAY_S = 60,
@@ -15,8 +15,6 @@ enum {
     BACKOFF_MAX_S = 3600,
     HELD_MAX_S = SQS_HIDE_MAX_S - 15 * 60,
     BEAT_MAX_MS = 5 * 60 * 1000,
-    NEVER_STATUS = 4, /* err_exit_status() of what will never be stored; and of a refusal that
-                         nobody foresaw, which may be that of a proxy or a store */
 };
 
 enum phase {
@@ -63,20 +61,13 @@ static void settle(struct consumption *c);
 
 /* ---- verdicts ---- */
 
-/* Both bounds of it doubled by each receive; the upper half by chance, so that many that failed
- * together do not come together. */
 static int backoff_s(const struct consumption *c, int retry_after_ms)
 {
     const struct consumer_config *config = &c->consumer->config;
-    int64_t s = config->backoff_min_s;
-    for (unsigned i = 1; i < c->receives && s < config->backoff_max_s; i++)
-        s *= 2;
-    if (s > config->backoff_max_s)
-        s = config->backoff_max_s;
-    s -= (int64_t)(random_u64() % (uint64_t)(s / 2 + 1));
-    if (s < retry_after_ms / 1000)
-        s = retry_after_ms / 1000;
-    return s > SQS_HIDE_MAX_S ? SQS_HIDE_MAX_S : (int)s;
+    int64_t ms = verdict_backoff_ms((int64_t)config->backoff_min_s * 1000,
+                                    (int64_t)config->backoff_max_s * 1000,
+                                    c->receives ? c->receives - 1 : 0, retry_after_ms);
+    return ms / 1000 > SQS_HIDE_MAX_S ? SQS_HIDE_MAX_S : (int)(ms / 1000);
 }
 
 static void later(struct consumption *c, int again_s)
@@ -87,14 +78,20 @@ static void later(struct consumption *c, int again_s)
 
 static void judge_failure(struct consumption *c)
 {
-    const struct err *err = &c->err;
-    c->verdict = CONSUMED;
-    if (c->stopped && err_is_retryable(err))
-        later(c, 0);
-    else if (err->code == ERR_JOB_UNKNOWN && c->receives <= 1)
+    switch (verdict_of(&c->err, c->stopped, c->receives <= 1)) {
+    case VERDICT_NEVER:
+        c->verdict = CONSUMED;
+        break;
+    case VERDICT_LATER:
+        later(c, backoff_s(c, c->err.retry_after_ms));
+        break;
+    case VERDICT_UNKNOWN:
         later(c, c->consumer->config.unknown_delay_s);
-    else if (err_exit_status(err) != NEVER_STATUS || err->code == ERR_HTTP)
-        later(c, backoff_s(c, err->retry_after_ms));
+        break;
+    case VERDICT_AT_ONCE:
+        later(c, 0);
+        break;
+    }
 }
 
 static void on_transfer(void *arg, const struct transfer_result *result)

@@ -12,6 +12,11 @@
  *   wrong set-up included           -> JOURNAL_LATER: a backoff that grows with the attempts, with
  *                                      jitter; DEAD after attempts_max
  *
+ * Where the set-up fails and not the job (nothing can be reached, we are refused, the disk is
+ * full), several in a row end the ordinary way: then one job at a time is begun, with growing
+ * pauses of up to five minutes, until one is stored (breaker.h). Failures of that kind count
+ * towards attempts_max only while other jobs are stored: an outage of a day makes no job DEAD.
+ *
  * Loop's thread, except dispatcher_wake(). The journal's completions come back by loop_post().
  *
  *     struct dispatcher *d = dispatcher_start(&config);
@@ -34,8 +39,8 @@ struct dispatcher_config { /* everything borrowed: outlives the dispatcher */
     struct loop *loop;
     struct engine *engine;
     struct source *source; /* the engine's: for expiry dates and sync */
-    struct sink *sink;     /* the engine's: for sync, and to say where objects lie */
-    bool receipts;         /* as the engine's; without them sync is told by the journal alone */
+    struct sink *sink;     /* the engine's: for sync, and to name where things are */
+    bool receipts;         /* the engine's; false: to sync, all that finished may be missing */
     struct journal *journal;
     unsigned
         concurrency; /* of the engine; some more are begun ahead, so that lookups go together */
@@ -54,15 +59,16 @@ struct dispatcher_config { /* everything borrowed: outlives the dispatcher */
 struct dispatcher *dispatcher_start(const struct dispatcher_config *config);
 void dispatcher_free(struct dispatcher *d); /* after on_end; NULL is fine */
 
-/* There may be something to claim. A hint: many in a row cost one look. Any thread, until
- * dispatcher_drain() was called. */
+/* There may be something to claim: a job was accepted or retried, a pause has ended. A hint: many
+ * in a row cost one look. Any thread, until dispatcher_drain() was called. */
 void dispatcher_wake(struct dispatcher *d);
 
 /* Runs sync now, whatever sync_every_ms says; false: one is under way, or it is draining. */
 bool dispatcher_sync(struct dispatcher *d);
 
-/* Claims no more. What is under way is asked to hand over after half of drain_ms, and to end after
- * all of it. */
+/* Claims no more, and puts back what moves no data yet. What is under way is asked to hand over
+ * after half of drain_ms, and to end after all of it. What the journal has still not taken then is
+ * left: such a job is tried again after the next start, which finds it stored. */
 void dispatcher_drain(struct dispatcher *d);
 
 struct dispatcher_counts { /* since the start */

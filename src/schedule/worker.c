@@ -7,8 +7,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "core/random.h"
 #include "core/text.h"
+#include "schedule/verdict.h"
 
 enum {
     RETRY_MIN_MS = 1000,
@@ -222,14 +222,7 @@ static void on_failure(struct worker *w, const struct err *err)
         worker_drain(w);
         return;
     }
-    int64_t ms = RETRY_MIN_MS;
-    for (unsigned i = 0; i < w->failures && ms < RETRY_MAX_MS; i++)
-        ms *= 2;
-    if (ms > RETRY_MAX_MS)
-        ms = RETRY_MAX_MS;
-    ms -= (int64_t)(random_u64() % (uint64_t)(ms / 2));
-    if (ms < err->retry_after_ms)
-        ms = err->retry_after_ms;
+    int64_t ms = verdict_backoff_ms(RETRY_MIN_MS, RETRY_MAX_MS, w->failures, err->retry_after_ms);
     if (w->failures++ == 0)
         log_event(LOG_WARN, LOG_FIELDS(LOG_TEXT("error", err_name(err->code))),
                   "no messages can be taken for now, trying again: %s", err->msg);

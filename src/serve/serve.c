@@ -303,6 +303,9 @@ int serve_run(const struct settings *settings, struct err *err)
     if (secrets_load(&s, err) == 0 && assemble(&s.assembly, settings, ASSEMBLE_ENGINE, err) == 0) {
         s.assembly.sink->ops->locate(s.assembly.sink, "", &destination);
         s.destination = buf_take(&destination);
+        size_t len = strlen(s.destination);
+        if (len > 1 && s.destination[len - 1] == '/')
+            s.destination[len - 1] = '\0';
         log_info("storing into %s", s.destination);
         if (open_journal(&s, err) == 0) {
             rc = run(&s, err);

@@ -598,3 +598,8 @@ void copy_progress(const struct copy *c, uint64_t *received, int64_t *size)
     *received = c->received;
     *size = c->size;
 }
+
+uint64_t copy_resumed(const struct copy *c)
+{
+    return c->result.resumed;
+}

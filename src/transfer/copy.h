@@ -95,5 +95,7 @@ void copy_tick(struct copy *copy);
 /* How far it is: bytes that have arrived (and so are stored or about to be), and of how many (-1:
  * not known). */
 void copy_progress(const struct copy *copy, uint64_t *received, int64_t *size);
+/* Of what was received: bytes that an earlier run had stored. */
+uint64_t copy_resumed(const struct copy *copy);
 
 #endif

@@ -557,6 +557,8 @@ void transfer_progress(const struct transfer *t, struct transfer_progress *progr
 {
     *progress = (struct transfer_progress){
         .job = t->id, .moving = t->phase == PHASE_COPY || t->phase == PHASE_RECORD, .size = -1};
-    if (t->copy)
-        copy_progress(t->copy, &progress->received, &progress->size);
+    if (!t->copy)
+        return;
+    copy_progress(t->copy, &progress->received, &progress->size);
+    progress->resumed = copy_resumed(t->copy);
 }

@@ -86,8 +86,9 @@ void engine_set_deadline(struct engine *engine, int64_t mono_ms);
 struct transfer_progress {
     const char *job;
     bool moving;       /* holds a slot */
-    uint64_t received; /* bytes */
-    int64_t size;      /* of the output, or -1 */
+    uint64_t received; /* bytes, with those that an earlier run had stored: */
+    uint64_t resumed;
+    int64_t size; /* of the output, or -1 */
 };
 void transfer_progress(const struct transfer *transfer, struct transfer_progress *progress);
 

@@ -166,6 +166,7 @@ class Egress:
         self.home = tmp_path / "home"
         self.home.mkdir()
         self.cwd = tmp_path
+        self.program = EGRESS
         self.runs = []
         self.secrets = set()
 
@@ -181,7 +182,7 @@ class Egress:
         merged.update(env or {})
         merged = {name: value for name, value in merged.items() if value is not None}
         self.secrets.update(str(merged[name]) for name in SECRET_SETTINGS if merged.get(name))
-        run = Running([EGRESS, *args], clean_env(self.home, merged), input, self.cwd)
+        run = Running([self.program, *args], clean_env(self.home, merged), input, self.cwd)
         self.runs.append(run)
         return run
 

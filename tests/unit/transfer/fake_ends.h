@@ -32,7 +32,8 @@ struct fake_source_config {
     enum job_state state;
     bool expired;
     int outputs;                     /* of every job; 0: one, -1: none */
-    const struct source_job *listed; /* n_listed of them, borrowed; in that order */
+    /* n_listed of them, borrowed; in that order. describe takes the expiry from here. */
+    const struct source_job *listed;
     size_t n_listed;
     struct err list_err; /* code != 0: the list ends with it */
     bool list_held;      /* the list does not end until it is cancelled */
@@ -56,6 +57,8 @@ struct fake_sink_config {
 struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_config *config,
                                     unsigned seed);
 struct source *fake_source_base(struct fake_source *source);
+/* From now on. */
+void fake_source_configure(struct fake_source *source, const struct fake_source_config *config);
 unsigned fake_source_streams(const struct fake_source *source);   /* opened so far */
 unsigned fake_source_described(const struct fake_source *source); /* jobs asked about so far */
 unsigned fake_source_version(const struct fake_source *source);   /* of the output, 0 at first */

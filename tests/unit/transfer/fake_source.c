@@ -182,6 +182,9 @@ static void described(void *arg)
         d->job->state = s->config.state;
         d->job->state_text = xstrdup("STATE");
         d->job->expired = s->config.expired;
+        for (size_t i = 0; i < s->config.n_listed; i++)
+            if (strcmp(s->config.listed[i].id, d->id) == 0)
+                d->job->expires_ms = s->config.listed[i].expires_ms;
         d->job->n_outputs = s->config.outputs < 0 ? 0
                             : s->config.outputs   ? (size_t)s->config.outputs
                                                   : 1;
@@ -319,6 +322,11 @@ struct fake_source *fake_source_new(struct loop *loop, const struct fake_source_
 struct source *fake_source_base(struct fake_source *s)
 {
     return &s->base;
+}
+
+void fake_source_configure(struct fake_source *s, const struct fake_source_config *config)
+{
+    s->config = *config;
 }
 
 unsigned fake_source_streams(const struct fake_source *s)
