@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -46,13 +45,13 @@ static int refused(const char *address, const char *what, int fd, int errnum, st
  */
 
 /* Splits it; host is "" for all addresses. */
-static int parse_tcp(const char *address, char host[HOST_MAX], const char **port)
+static int parse_tcp(const char *address, char host[HOST_MAX], uint16_t *port)
 {
     const char *begin = address, *end = strrchr(address, ':');
     int64_t number;
     if (!end || text_parse_int(end + 1, 0, 65535, &number) < 0)
         return -1;
-    *port = end + 1;
+    *port = (uint16_t)number;
     if (*begin == '[') {
         if (end == begin || *--end != ']' || end == begin + 1)
             return -1;
@@ -84,23 +83,40 @@ static int bind_tcp(const struct sockaddr *to, socklen_t len)
     return -1;
 }
 
+/* A numeric host, or "" for all addresses. -1: it is none. Not by getaddrinfo(), which the one-file
+ * program does without (src/static_libc.c). */
+static int parse_place(const char *host, uint16_t port, struct sockaddr_storage *place,
+                       socklen_t *len)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)place;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)place;
+    memset(place, 0, sizeof(*place));
+    if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        *len = sizeof(*v4);
+        return 0;
+    }
+    if (inet_pton(AF_INET6, *host ? host : "::", &v6->sin6_addr) != 1)
+        return -1;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    *len = sizeof(*v6);
+    return 0;
+}
+
 static int listen_tcp(const char *address, const char *what, struct err *err)
 {
     char host[HOST_MAX];
-    const char *port;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    if (parse_tcp(address, host, &port) < 0 ||
-        getaddrinfo(*host ? host : "::", port, &hints, &found) != 0)
+    uint16_t port;
+    struct sockaddr_storage place;
+    socklen_t len;
+    if (parse_tcp(address, host, &port) < 0 || parse_place(host, port, &place, &len) < 0)
         return err_set(err, ERR_USAGE, "%s %.100s: " FORMS, what, address);
-    int fd = bind_tcp(found->ai_addr, found->ai_addrlen), failed = errno;
-    freeaddrinfo(found);
+    int fd = bind_tcp((const struct sockaddr *)&place, len), failed = errno;
     if (fd < 0 && !*host && (failed == EAFNOSUPPORT || failed == EADDRNOTAVAIL)) {
-        /* a machine without IPv6 */
-        struct sockaddr_in any = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
-        fd = bind_tcp((const struct sockaddr *)&any, sizeof(any));
+        (void)parse_place("0.0.0.0", port, &place, &len); /* a machine without IPv6 */
+        fd = bind_tcp((const struct sockaddr *)&place, len);
         failed = errno;
     }
     return fd >= 0 ? fd : refused(address, what, -1, failed, err);
