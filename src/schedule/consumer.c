@@ -85,6 +85,13 @@ static void later(struct consumption *c, int again_s)
     c->again_s = again_s;
 }
 
+/* Nothing that comes again by itself cures these, but a setting does, or `egress worker`: where the
+ * queue gives up, in its dead-letter queue, somebody sees them. */
+static bool is_curable(enum err_code code)
+{
+    return code == ERR_TOO_LARGE || code == ERR_DEADLINE;
+}
+
 static void judge_failure(struct consumption *c)
 {
     const struct err *err = &c->err;
@@ -93,7 +100,7 @@ static void judge_failure(struct consumption *c)
         later(c, 0);
     else if (err->code == ERR_JOB_UNKNOWN && c->receives <= 1)
         later(c, c->consumer->config.unknown_delay_s);
-    else if (err_exit_status(err) != NEVER_STATUS || err->code == ERR_HTTP)
+    else if (err_exit_status(err) != NEVER_STATUS || err->code == ERR_HTTP || is_curable(err->code))
         later(c, backoff_s(c, err->retry_after_ms));
 }
 

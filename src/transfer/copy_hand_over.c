@@ -56,12 +56,13 @@ static void fail_slow(struct copy *c, int64_t spent_ms, int64_t run_ms)
     struct buf of = BUF_INIT(64);
     if (c->size >= 0)
         buf_printf(&of, " of %lld", (long long)c->size);
-    err_set(&c->err, ERR_DEADLINE,
-            "%llu%s bytes arrived in %lld ms, which is too slow for the %lld s that a run may take, "
-            "and the rest cannot be fetched in another (its source serves no ranges, or receipts "
-            "are off); egress worker and egress fetch have no such limit",
-            (unsigned long long)c->received, buf_str(&of), (long long)spent_ms,
-            (long long)(run_ms + 999) / 1000);
+    err_set(
+        &c->err, ERR_DEADLINE,
+        "%llu%s bytes arrived in %lld ms, which is too slow for the %lld s that a run may take, "
+        "and the rest cannot be fetched in another (its source serves no ranges, or receipts "
+        "are off); egress worker and egress fetch have no such limit",
+        (unsigned long long)c->received, buf_str(&of), (long long)spent_ms,
+        (long long)(run_ms + 999) / 1000);
     buf_release(&of);
 }
 

@@ -67,6 +67,7 @@ bool copy_record(struct copy *c, bool now)
         .content_type = c->content_type,
         .content_encoding = c->content_encoding,
         .started_ms = c->begun_ms,
+        .written_ms = clock_wall_ms(),
         .hops = (c->rq.resume ? c->rq.resume->hops : 0) + (c->record_last ? 1 : 0),
         .n_crcs = c->n_crcs,
         .crcs = c->crcs,
