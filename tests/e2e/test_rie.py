@@ -13,9 +13,9 @@ import time
 import pytest
 
 import programs
+from lambda_events import FORMS, SCHEDULE, TOKEN, to_bucket, v1, webhook
 from lambda_runtime import Poller
 from stores import bucket  # noqa: F401 (fixture)
-from test_lambda import FORMS, SCHEDULE, TOKEN, to_bucket, v1, webhook
 
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 PROGRAMS = {
