@@ -315,7 +315,7 @@ e2e-long: e2e-programs $(VERSITYGW)
 
 # What is deployed to AWS: the Lambda program, as one file for both architectures, and the SAM
 # application.
-E2E_LAMBDA := tests/e2e/test_lambda.py tests/e2e/test_lambda_deadline.py \
+E2E_LAMBDA := tests/e2e/test_lambda.py tests/e2e/test_lambda_again.py \
               tests/e2e/test_lambda_runtime.py
 E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_rie.py tests/e2e/test_static.py \
            tests/e2e/test_sam.py tests/e2e/test_deploy.py

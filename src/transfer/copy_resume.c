@@ -144,6 +144,7 @@ static void on_reopened(void *arg, const struct err *err)
         return;
     }
     if (err && err->code == ERR_NOT_FOUND) { /* it was undone, or completed and then looked at */
+        log_warn("%s: begun anew: the upload that an earlier run has left is gone", c->rq.key);
         c->rq.resume = NULL;
         c->lost = true;
         copy_set_state(c, COPY_GATHER);

@@ -341,8 +341,14 @@ static int check_key_is_free(const struct transfer *t, struct err *err)
 static bool can_resume(const struct transfer *t)
 {
     const struct receipt_upload *u = t->resume;
-    if (!u || t->index != t->receipt.n_outputs || strcmp(u->key, buf_str(&t->key)) != 0)
+    if (!u || t->index != t->receipt.n_outputs)
         return false;
+    if (strcmp(u->key, buf_str(&t->key)) != 0) {
+        log_warn("job %s: begun anew: what an earlier run has stored is of another key, \"%.200s\" "
+                 "(egress sweep removes it)",
+                 t->id, u->key);
+        return false;
+    }
     if (!plan_layout_suits(&u->layout, &t->engine->config.sink->limits)) {
         log_warn("job %s: begun anew: what an earlier run has stored is not cut as --part-layout "
                  "and --max-parts now want it (egress sweep removes it)",

@@ -411,6 +411,17 @@ def test_the_token_is_a_secret(function, jobs, aws, bucket):
     assert f.invoke({"id": other}).json["status"] == "stored"
 
 
+def test_the_secret_is_fetched_once(function, jobs, aws, bucket, faultproxy):
+    secret = aws.secret(token_of(jobs))
+    proxy = faultproxy(aws.url)
+    env = {**to_bucket(bucket), "SECRET_ARN": secret,
+           "AWS_ENDPOINT_URL_SECRETS_MANAGER": proxy.url}  # fmt: skip
+    f = function(s3=bucket.s3, aws=aws, env=env)
+    for job in jobs.ids():
+        assert f.invoke({"id": job}).json["status"] == "stored"
+    assert len(proxy.log()) == 1
+
+
 @pytest.mark.parametrize("way", ["direct", "queue", "schedule"])
 def test_the_token_was_rotated(function, jobs, aws, bucket, way):
     ids = jobs.ids()

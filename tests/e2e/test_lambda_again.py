@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Lambda program and its limits: what goes on in the next invocation, and what cannot."""
+"""The Lambda program and its limits: what goes on in the next invocation, and what cannot; what
+comes again, and when."""
 
 import hashlib
+import json
 import time
+
+import pytest
 
 from lambda_events import to_bucket, v1, webhook
 from lambda_runtime import Poller
@@ -116,3 +120,75 @@ def test_too_large_for_the_settings(function, sim, aws, bucket):
     (key,) = bucket.object_keys()
     assert hashlib.sha256(bucket.get(key)).hexdigest() == s.digest(job)
     assert queue.counts() == (0, 0)
+
+
+def half_way(function, s, bucket, aws, queue):
+    """A function that has handed over once what it has stored of the one job; its receipt."""
+    (job,) = s.ids()
+    f = function(sim=s, s3=bucket.s3, aws=aws, queue=queue, env=to_bucket(bucket))
+    queue.send(job)
+    assert Poller(f, queue).deliver(deadline_s=2.5)[1].failures() == []
+    assert f.outcomes()[-1]["outcome"] == "handed over"
+    return f, bucket.receipt(job)
+
+
+DAMAGE = {
+    "no JSON": lambda r: b"{",
+    "another job's": lambda r: {**r, "job": "another-job"},
+    "another version": lambda r: {**r, "version": 99},
+    "no such layout": lambda r: {**r, "upload": {**r["upload"], "layout": [[1, 1]]}},
+    "another key": lambda r: {**r, "upload": {**r["upload"], "key": "../elsewhere"}},
+    "another upload": lambda r: {**r, "upload": {**r["upload"], "id": "x" * 40}},
+    "other checksums": lambda r: {
+        **r, "upload": {**r["upload"], "crc32c": ["AAAAAA=="] * len(r["upload"]["crc32c"])}
+    },
+    "the upload is gone": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_receipt_that_was_tampered_with(function, sim, aws, bucket, how):
+    """Or whose upload is gone: begun anew, if need be at another try, and never a wrong object."""
+    s = sim("--generate", 1, "--size", "45M", "--seed", 5, "--set", "body_rate=15M")
+    (job,) = s.ids()
+    queue = aws.queue(VisibilityTimeout=60)
+    f, receipt = half_way(function, s, bucket, aws, queue)
+    assert receipt["state"] == "uploading" and receipt["upload"]["crc32c"]
+    if DAMAGE[how]:
+        damaged = DAMAGE[how](receipt)
+        data = damaged if isinstance(damaged, bytes) else json.dumps(damaged).encode()
+        bucket.put_receipt(job, data)
+    else:
+        (upload,) = bucket.client.list_multipart_uploads(Bucket=bucket.bucket)["Uploads"]
+        bucket.client.abort_multipart_upload(
+            Bucket=bucket.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+        )
+    poller = Poller(f, queue)
+    for tries in range(1, 4):
+        (record,), outcome = poller.deliver()
+        if outcome.failures() == []:
+            break
+        at_once_again(queue, record)
+    assert tries < 3 and f.outcomes()[-1]["outcome"] == "stored"
+    (key,) = bucket.object_keys()
+    assert hashlib.sha256(bucket.get(key)).hexdigest() == s.digest(job)
+    assert bucket.receipt(job)["state"] == "stored" and queue.counts() == (0, 0)
+    told = [line["msg"] for line in f.log() if line["level"] == "warn"]
+    if how == "other checksums":  # which shows where the store keeps some; Ceph does not
+        assert told == [] and "goes on from byte" in f.log()[-2]["msg"]
+    else:
+        assert len(told) == 1 and job in told[0], told
+        assert "begun anew" in told[0] or "taken as not there" in told[0]
+
+
+def test_the_backoff_takes_the_place_of_the_queues_timeout(function, sim, aws, bucket):
+    """Which would hide what is not done yet for an hour and a half."""
+    s = sim("--generate", "1:STUCK")
+    queue = aws.queue(VisibilityTimeout=5400)
+    f = function(sim=s, s3=bucket.s3, aws=aws, queue=queue, env=to_bucket(bucket))
+    queue.send(*s.ids())
+    _, outcome = Poller(f, queue).deliver()
+    began = time.monotonic()
+    assert len(outcome.failures()) == 1 and queue.counts() == (0, 1)
+    queue.wait_counts((1, 0), timeout=40)
+    assert time.monotonic() - began > 10
