@@ -204,11 +204,16 @@ $(BUILD)/tests/faultproxy: $(call objects,$(FAULTPROXY_SOURCES)) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
-# A real S3 server for the tests, from its sources; kept for all variants.
+# A real S3 server and AWS's Lambda emulator for the tests, from their sources; kept for all variants.
 VERSITYGW := build/tools/versitygw
-$(VERSITYGW): tools/build-versitygw.sh
+RIE := build/tools/aws-lambda-rie
+$(VERSITYGW): tools/build-versitygw.sh tools/build-go.sh
 	@echo '  go    $@'
 	$(Q)tools/build-versitygw.sh $@
+
+$(RIE): tools/build-rie.sh tools/build-go.sh
+	@echo '  go    $@'
+	$(Q)tools/build-rie.sh $@
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -335,10 +340,12 @@ e2e-long: e2e-programs $(VERSITYGW)
 
 # What is deployed to AWS: the Lambda program, as one file for both architectures, and the SAM
 # application.
-E2E_LAMBDA := tests/e2e/test_lambda.py
-E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_static.py tests/e2e/test_sam.py tests/e2e/test_deploy.py
+E2E_LAMBDA := tests/e2e/test_lambda.py tests/e2e/test_lambda_again.py \
+              tests/e2e/test_lambda_runtime.py
+E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_rie.py tests/e2e/test_static.py \
+           tests/e2e/test_sam.py tests/e2e/test_deploy.py
 .PHONY: e2e-aws
-e2e-aws: e2e-programs sam
+e2e-aws: e2e-programs sam $(RIE)
 	+@$(MAKE) lambda ARCH=x86_64
 	+@$(MAKE) lambda ARCH=arm64
 	+@$(MAKE) static ARCH=x86_64

@@ -47,7 +47,7 @@ radosgw                 a real S3 server on loopback
 ceph-common             a real S3 server on loopback
 '
 check_all='
-golang-go               builds versitygw, another S3 server
+golang-go               builds versitygw, another S3 server, and the Lambda emulator of AWS
 qemu-user-static        runs programs of the other architecture
 iproute2                a network of its own for a program
 nginx                   a reverse proxy before egress serve
