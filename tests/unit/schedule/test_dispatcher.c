@@ -265,7 +265,7 @@ static void asked_again(void **state)
     int64_t began_ms = clock_mono_ms();
     rig_run(&r, four_batches);
     assert_true(clock_mono_ms() - began_ms >= 10 + 20 + 40); /* the lower halves of the backoffs */
-    assert_int_equal(rig_counts(&r).later, 0); /* no job has failed by it */
+    assert_int_equal(rig_counts(&r).later, 0);               /* no job has failed by it */
     r.from.describe_err = (struct err){0};
     r.from.listed = listed;
     r.from.n_listed = JOBS;
