@@ -13,6 +13,7 @@
 #   make static     egress itself as such a file, build/static-ARCH/egress
 #   make deploy     builds it and deploys template.yaml to AWS; see docs/aws.md
 #   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
+#   make torture    kills egress serve, in each crash window and at random; TORTURE_KILLS=N
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
 # Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1
@@ -325,8 +326,8 @@ unit-programs: $(UNIT_PROGRAMS)
 # Lambda program's tests too.
 .PHONY: e2e
 e2e: e2e-programs
-	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(filter-out $(if $(SAN),$(E2E_LAMBDA)),$(E2E_AWS))) \
-	 tests/e2e $(ARGS)
+	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(E2E_TORTURE) $(E2E_PAGE) \
+	 $(filter-out $(if $(SAN),$(E2E_LAMBDA)),$(E2E_AWS))) tests/e2e $(ARGS)
 
 # What takes minutes: faults in every call, a second S3 server, which is built first, and waiting;
 # and what needs servers of others: reverse proxies.
@@ -351,6 +352,22 @@ e2e-aws: e2e-programs sam $(RIE)
 	+@$(MAKE) static ARCH=x86_64
 	+@$(MAKE) static ARCH=arm64
 	@$(run_e2e) $(E2E_AWS) $(ARGS)
+
+# egress serve, killed: in each crash window of docs/STATES.md, and at random TORTURE_KILLS times.
+E2E_TORTURE := tests/e2e/test_torture.py
+.PHONY: torture
+torture: e2e-programs
+	+@$(MAKE) $(PARALLEL) TORTURE=1 build/torture/egress
+	@EGRESS_TORTURE="$(CURDIR)/build/torture/egress" $(run_e2e) $(E2E_TORTURE) $(ARGS)
+
+# Where threads meet: the daemon, under the sanitizer for them.
+.PHONY: e2e-threads
+e2e-threads:
+	+@$(MAKE) SAN=thread e2e-programs
+	+@$(MAKE) SAN=thread e2e-daemon
+.PHONY: e2e-daemon
+e2e-daemon:
+	@$(run_e2e) tests/e2e/test_serve.py tests/e2e/test_serve_hostile.py $(ARGS)
 
 .PHONY: e2e-programs
 e2e-programs:
