@@ -148,8 +148,12 @@ $(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECTS) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 # The files of the page, inside the program.
-PAGE_FILES := src/report/page.html src/report/page.css src/report/page.js
+PAGE_FILES := src/report/page.html src/report/page.css $(BUILD)/page.js
 PAGE_OBJECT := $(BUILD)/obj/page_files.o
+
+$(BUILD)/page.js: src/report/page_text.js src/report/page_plot.js src/report/page.js
+	@mkdir -p $(@D)
+	$(Q)cat $^ >$@
 
 $(BUILD)/page_files.c: tools/embed.sh $(PAGE_FILES)
 	@mkdir -p $(@D)
@@ -338,6 +342,28 @@ E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
 .PHONY: e2e-long
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)
+
+# The page of egress serve in Chromium. What drives it is kept for all variants, made anew when the
+# list is another.
+E2E_PAGE := tests/e2e/test_page.py tests/e2e/test_page_daemon.py
+PAGE_VENV := build/tools/page-venv
+PAGE_LIST := tests/e2e/requirements-page.txt
+.PHONY: e2e-page
+e2e-page: PYTHON = $(PAGE_VENV)/bin/python
+e2e-page: e2e-programs page-venv
+	@$(run_e2e) $(E2E_PAGE) $(ARGS)
+
+.PHONY: page-venv
+page-venv:
+	@cmp -s $(PAGE_LIST) $(PAGE_VENV)/$(notdir $(PAGE_LIST)) || { echo '  pip   $(PAGE_VENV)' && \
+	 /usr/bin/python3 -m venv --clear --system-site-packages $(PAGE_VENV) && \
+	 $(PAGE_VENV)/bin/pip install --quiet --disable-pip-version-check -r $(PAGE_LIST) && \
+	 cp $(PAGE_LIST) $(PAGE_VENV)/; }
+
+# The picture of it in the README, docs/page.png.
+.PHONY: page-picture
+page-picture: e2e-programs page-venv
+	@EGRESS_BIN=$(CURDIR)/$(BUILD)/egress $(PAGE_VENV)/bin/python tests/e2e/page_picture.py docs/page.png
 
 # What is deployed to AWS: the Lambda program, as one file for both architectures, and the SAM
 # application.
