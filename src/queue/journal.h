@@ -100,6 +100,7 @@ struct journal_job {
     int64_t next_ms;     /* WAITING: its next try */
     int64_t claimed_ms;  /* of the latest try */
     int64_t ended_ms;    /* STORED, FAILED, DEAD */
+    bool tried;          /* JOURNAL_CLAIM: it was claimed before, and that try may have died */
     unsigned attempts;   /* tries that ended in a failure worth another, since received_ms */
     uint64_t bytes;      /* STORED */
     char error_name[32]; /* of the latest failure: err_name(); "" when there is none */

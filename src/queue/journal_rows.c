@@ -127,6 +127,7 @@ static int claim_one(struct journal *j, struct journal_job *job, struct err *err
     int rc = journal_first(j, JOURNAL_READY, INT64_MIN, INT64_MAX, job, &seq, err);
     if (rc <= 0)
         return rc;
+    job->tried = job->claimed_ms != 0;
     job->claimed_ms = j->now_ms;
     sqlite3_stmt *st = journal_db_statement(j, DO_MOVE_CLAIMED);
     sqlite3_bind_int64(st, 5, j->now_ms);

@@ -388,6 +388,8 @@ void dispatcher_begin(struct dispatcher *d, const struct journal_job *claimed)
     }
     j->probe = breaker_begin(&d->breaker);
     j->transfer = transfer_start(d->config.engine, j->id, on_transfer, j);
+    if (claimed->tried)
+        transfer_tried_before(j->transfer);
 }
 
 static void stop(struct dispatcher_job *j, void (*ask)(struct transfer *transfer))

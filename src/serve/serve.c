@@ -128,10 +128,10 @@ static void feed_watchdog(void *arg)
 /* ---- doors ---- */
 
 /* A socket that systemd has opened, or one of ours. */
-static int open_door(const char *name, enum setting address, const struct settings *settings,
-                     struct err *err)
+static int open_door(const char *name, int place, enum setting address,
+                     const struct settings *settings, struct err *err)
 {
-    int fd = systemd_socket(name);
+    int fd = systemd_socket(name, place);
     char flag[64];
     if (fd >= 0)
         return fd;
@@ -153,7 +153,7 @@ static int open_webhooks(struct serve *s, struct err *err)
         .arg = s,
     };
     char where[HTTPD_ADDRESS_SIZE];
-    config.fd = open_door("webhooks", SET_LISTEN, set, err);
+    config.fd = open_door("webhooks", 0, SET_LISTEN, set, err);
     if (config.fd < 0)
         return -1;
     bool local = httpd_is_local(config.fd);
@@ -181,7 +181,7 @@ static int open_admin(struct serve *s, struct err *err)
     };
     if (settings_is(s->settings, SET_ADMIN, "off"))
         return 0;
-    config.fd = open_door("admin", SET_ADMIN, s->settings, err);
+    config.fd = open_door("admin", 1, SET_ADMIN, s->settings, err);
     if (config.fd < 0)
         return -1;
     s->admin_is_local = httpd_is_local(config.fd);

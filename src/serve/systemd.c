@@ -28,13 +28,15 @@ static bool is_for_us(const char *variable)
     return number_of(variable, INT32_MAX) == (int64_t)getpid();
 }
 
-/* The place of `name` in the colon-separated LISTEN_FDNAMES; 0 without that; -1: not in it. */
-static int place_of(const char *name)
+/* The place of `name` in the colon-separated LISTEN_FDNAMES; `standard` without that; -1: not in
+ * it.
+ */
+static int place_of(const char *name, int standard)
 {
     const char *names = getenv("LISTEN_FDNAMES");
     size_t len = strlen(name);
     if (!names)
-        return 0;
+        return standard;
     for (int i = 0;; i++) {
         size_t n = strcspn(names, ":");
         if (n == len && strncmp(names, name, n) == 0)
@@ -45,10 +47,10 @@ static int place_of(const char *name)
     }
 }
 
-int systemd_socket(const char *name)
+int systemd_socket(const char *name, int place)
 {
     int64_t n = number_of("LISTEN_FDS", FDS_MAX);
-    int place = is_for_us("LISTEN_PID") ? place_of(name) : -1;
+    place = is_for_us("LISTEN_PID") ? place_of(name, place) : -1;
     if (place < 0 || place >= n)
         return -1;
     int fd = FIRST_FD + place, listening = 0;

@@ -5,7 +5,7 @@
  * needed for them. Sources: sd_listen_fds(3), sd_notify(3). Main thread, before others are started;
  * systemd_notify(): any thread.
  *
- *     int fd = systemd_socket("webhooks");
+ *     int fd = systemd_socket("webhooks", 0);
  *     systemd_notify("READY=1\nSTATUS=taking webhooks");
  */
 #ifndef EGRESS_SERVE_SYSTEMD_H
@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 /* A listening socket that was handed over under that name (FileDescriptorName=), or, where names
- * were not given, the first one. Close-on-exec and non-blocking; the caller's, once. -1: none. */
-int systemd_socket(const char *name);
+ * were not given, at that place among them. Close-on-exec and non-blocking; the caller's, once. -1:
+ * none. */
+int systemd_socket(const char *name, int place);
 
 /* Sends a state, lines of VARIABLE=VALUE. Nothing happens where nobody asked for it. */
 void systemd_notify(const char *state);

@@ -53,7 +53,13 @@ static void begin_done(void *arg, const struct err *err)
         begin_failed(op, err);
         return;
     }
-    op->upload->id = op->upload->created.upload_id;
+    struct s3_created *created = &op->upload->created;
+    op->upload->id = created->upload_id;
+    if (op->upload->object->tried_before) { /* since when is not known */
+        created->lost++;
+        created->from_ms = 0;
+        created->to_ms = INT64_MAX / 2;
+    }
     hand_over(op);
 }
 

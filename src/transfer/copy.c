@@ -569,6 +569,7 @@ struct copy *copy_start(const struct copy_request *request, copy_done_fn *done, 
         .identity = {request->source->ops->name, request->job->id,
                      request->job->outputs[request->index].name},
         .condition = SINK_IF_ABSENT,
+        .tried_before = request->tried_before,
     };
     start_claim(c);
     return c;

@@ -52,8 +52,9 @@ struct copy_request { /* everything borrowed until the completion */
     const struct source_job *job;
     size_t index; /* of the output */
     const char *key;
-    bool force; /* replace this job's own object */
-    bool look;  /* ask what is there before anything is fetched */
+    bool force;        /* replace this job's own object */
+    bool tried_before; /* see sink.h */
+    bool look;         /* ask what is there before anything is fetched */
     /* An upload of this very output to go on with, or NULL. */
     const struct receipt_upload *resume;
     /* Writes down how far an upload is: before its first part is sent, and now and then; upload

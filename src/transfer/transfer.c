@@ -44,7 +44,7 @@ struct transfer {
     void *arg;
     char id[JOB_ID_MAX + 1];
     enum transfer_phase phase;
-    bool cancelled;
+    bool cancelled, tried_before;
     struct source_job job;
     struct receipt receipt;
     struct receipt_io *io;        /* PHASE_RECEIPT, PHASE_RECORD */
@@ -391,6 +391,7 @@ static void next_output(struct transfer *t)
         .index = t->index,
         .key = buf_str(&t->key),
         .force = config->force,
+        .tried_before = t->tried_before,
         .look = config->force || !config->receipts,
         .resume = can_resume(t) ? t->resume : NULL,
         .record = config->receipts ? record_upload : NULL,
@@ -500,6 +501,11 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
     engine->asking = t;
     loop_post(engine->config.loop, &t->task, begin, t);
     return t;
+}
+
+void transfer_tried_before(struct transfer *t)
+{
+    t->tried_before = true;
 }
 
 static void end_waiting(void *arg)

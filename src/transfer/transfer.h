@@ -69,6 +69,10 @@ typedef void transfer_done_fn(void *arg, const struct transfer_result *result);
 /* The id must be well-formed (source.h). One completion, from the loop. */
 struct transfer *transfer_start(struct engine *engine, const char *job_id, transfer_done_fn *done,
                                 void *arg);
+/* Right after the start: the job was tried before, by a process that may have died at it. What that
+ * may have left in the store without a trace is looked for (an upload that was begun, and not yet
+ * written down); it costs a request with each large output. */
+void transfer_tried_before(struct transfer *transfer);
 /* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first).
  */
 void transfer_cancel(struct transfer *transfer);

@@ -22,7 +22,9 @@ from stores import bucket, directory, store  # noqa: F401  fixtures
 PROGRAM = os.environ.get("EGRESS_TORTURE", str(ROOT / "build" / "torture" / "egress"))
 KILLS = int(os.environ.get("TORTURE_KILLS", "25"))
 SEED = int(os.environ.get("TORTURE_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
-POINTS = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "STATES.md").read_text(), re.M)
+POINTS = sorted(set(
+    re.findall(r"`((?:journal|transfer)-[a-z-]+)`(?=[^|]*\|$)", (ROOT / "docs" / "STATES.md").read_text(), re.M)
+))  # fmt: skip
 # Passed before the first webhook can come: the process dies at its start.
 AT_START = {"journal-upgrade", "journal-recovery"}
 # Passed by what only a large output, or only the end, has.
