@@ -13,6 +13,7 @@
 #   make static     egress itself as such a file, build/static-ARCH/egress
 #   make deploy     builds it and deploys template.yaml to AWS; see docs/aws.md
 #   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
+#   make torture    kills egress serve, in each crash window and at random; TORTURE_KILLS=N
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
 # Variants, each with a build folder of its own: SAN=address,undefined  SAN=thread  FUZZ=1
@@ -147,8 +148,12 @@ $(BUILD)/bootstrap: $(call objects,src/bootstrap.c) $(STATIC_OBJECTS) $(LIB)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
 # The files of the page, inside the program.
-PAGE_FILES := src/report/page.html src/report/page.css src/report/page.js
+PAGE_FILES := src/report/page.html src/report/page.css $(BUILD)/page.js
 PAGE_OBJECT := $(BUILD)/obj/page_files.o
+
+$(BUILD)/page.js: src/report/page_text.js src/report/page_plot.js src/report/page.js
+	@mkdir -p $(@D)
+	$(Q)cat $^ >$@
 
 $(BUILD)/page_files.c: tools/embed.sh $(PAGE_FILES)
 	@mkdir -p $(@D)
@@ -204,11 +209,16 @@ $(BUILD)/tests/faultproxy: $(call objects,$(FAULTPROXY_SOURCES)) $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
 
-# A real S3 server for the tests, from its sources; kept for all variants.
+# A real S3 server and AWS's Lambda emulator for the tests, from their sources; kept for all variants.
 VERSITYGW := build/tools/versitygw
-$(VERSITYGW): tools/build-versitygw.sh
+RIE := build/tools/aws-lambda-rie
+$(VERSITYGW): tools/build-versitygw.sh tools/build-go.sh
 	@echo '  go    $@'
 	$(Q)tools/build-versitygw.sh $@
+
+$(RIE): tools/build-rie.sh tools/build-go.sh
+	@echo '  go    $@'
+	$(Q)tools/build-rie.sh $@
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	@mkdir -p $(@D)
@@ -320,8 +330,8 @@ unit-programs: $(UNIT_PROGRAMS)
 # Lambda program's tests too.
 .PHONY: e2e
 e2e: e2e-programs
-	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(filter-out $(if $(SAN),$(E2E_LAMBDA)),$(E2E_AWS))) \
-	 tests/e2e $(ARGS)
+	@$(run_e2e) $(patsubst %,--ignore=%,$(E2E_LONG) $(E2E_TORTURE) $(E2E_PAGE) \
+	 $(filter-out $(if $(SAN),$(E2E_LAMBDA)),$(E2E_AWS))) tests/e2e $(ARGS)
 
 # What takes minutes: faults in every call, a second S3 server, which is built first, and waiting;
 # and what needs servers of others: reverse proxies.
@@ -333,17 +343,57 @@ E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)
 
+# The page of egress serve in Chromium. What drives it is kept for all variants, made anew when the
+# list is another.
+E2E_PAGE := tests/e2e/test_page.py tests/e2e/test_page_daemon.py
+PAGE_VENV := build/tools/page-venv
+PAGE_LIST := tests/e2e/requirements-page.txt
+.PHONY: e2e-page
+e2e-page: PYTHON = $(PAGE_VENV)/bin/python
+e2e-page: e2e-programs page-venv
+	@$(run_e2e) $(E2E_PAGE) $(ARGS)
+
+.PHONY: page-venv
+page-venv:
+	@cmp -s $(PAGE_LIST) $(PAGE_VENV)/$(notdir $(PAGE_LIST)) || { echo '  pip   $(PAGE_VENV)' && \
+	 /usr/bin/python3 -m venv --clear --system-site-packages $(PAGE_VENV) && \
+	 $(PAGE_VENV)/bin/pip install --quiet --disable-pip-version-check -r $(PAGE_LIST) && \
+	 cp $(PAGE_LIST) $(PAGE_VENV)/; }
+
+# The picture of it in the README, docs/page.png.
+.PHONY: page-picture
+page-picture: e2e-programs page-venv
+	@EGRESS_BIN=$(CURDIR)/$(BUILD)/egress $(PAGE_VENV)/bin/python tests/e2e/page_picture.py docs/page.png
+
 # What is deployed to AWS: the Lambda program, as one file for both architectures, and the SAM
 # application.
-E2E_LAMBDA := tests/e2e/test_lambda.py
-E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_static.py tests/e2e/test_sam.py tests/e2e/test_deploy.py
+E2E_LAMBDA := tests/e2e/test_lambda.py tests/e2e/test_lambda_again.py \
+              tests/e2e/test_lambda_runtime.py
+E2E_AWS := $(E2E_LAMBDA) tests/e2e/test_rie.py tests/e2e/test_static.py \
+           tests/e2e/test_sam.py tests/e2e/test_deploy.py
 .PHONY: e2e-aws
-e2e-aws: e2e-programs sam
+e2e-aws: e2e-programs sam $(RIE)
 	+@$(MAKE) lambda ARCH=x86_64
 	+@$(MAKE) lambda ARCH=arm64
 	+@$(MAKE) static ARCH=x86_64
 	+@$(MAKE) static ARCH=arm64
 	@$(run_e2e) $(E2E_AWS) $(ARGS)
+
+# egress serve, killed: in each crash window of docs/STATES.md, and at random TORTURE_KILLS times.
+E2E_TORTURE := tests/e2e/test_torture.py
+.PHONY: torture
+torture: e2e-programs
+	+@$(MAKE) $(PARALLEL) TORTURE=1 build/torture/egress
+	@EGRESS_TORTURE="$(CURDIR)/build/torture/egress" $(run_e2e) $(E2E_TORTURE) $(ARGS)
+
+# Where threads meet: the daemon, under the sanitizer for them.
+.PHONY: e2e-threads
+e2e-threads:
+	+@$(MAKE) SAN=thread e2e-programs
+	+@$(MAKE) SAN=thread e2e-daemon
+.PHONY: e2e-daemon
+e2e-daemon:
+	@$(run_e2e) tests/e2e/test_serve.py tests/e2e/test_serve_hostile.py $(ARGS)
 
 .PHONY: e2e-programs
 e2e-programs:
@@ -353,6 +403,7 @@ run_e2e = EGRESS_BIN="$${EGRESS_BIN:-$(CURDIR)/$(BUILD)/egress}" \
 	 EGRESS_SIM="$${EGRESS_SIM:-$(CURDIR)/$(BUILD)/egress-sim}" \
 	 EGRESS_SIGV4_SIGN="$${EGRESS_SIGV4_SIGN:-$(CURDIR)/$(BUILD)/tests/sigv4-sign}" \
 	 EGRESS_SECRET_GET="$${EGRESS_SECRET_GET:-$(CURDIR)/$(BUILD)/tests/secret-get}" \
+	 EGRESS_HTTPD_ECHO="$${EGRESS_HTTPD_ECHO:-$(CURDIR)/$(BUILD)/tests/httpd-echo}" \
 	 EGRESS_FAULTPROXY="$${EGRESS_FAULTPROXY:-$(CURDIR)/$(BUILD)/tests/faultproxy}" \
 	 PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -c tests/e2e/pytest.ini \
 	 -n $(E2E_JOBS) --dist loadfile

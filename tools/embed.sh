@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Writes page_files.c: the files of the page as a table (src/report/page_files.h). With nothing but
-# what POSIX has, since every build needs it.
+# Writes page_files.c: the files of the page as a table (src/report/page_files.h), without the
+# indentation of their lines. With nothing but what POSIX has, since every build needs it.
 #
 #   tools/embed.sh FILE... >page_files.c
 set -eu
@@ -21,7 +21,7 @@ for file; do
     esac
     echo
     echo "static const unsigned char $bytes[] = {"
-    od -An -v -tu1 "$file" | sed 's/[0-9][0-9]*/&,/g'
+    sed 's/^ *//' "$file" | od -An -v -tu1 | sed 's/[0-9][0-9]*/&,/g'
     echo '};'
     table="$table    {\"$path\", \"$type; charset=utf-8\", $bytes, sizeof($bytes)},
 "

@@ -40,6 +40,7 @@ python3-pytest-xdist    runs them two at a time
 python3-boto3           the independent S3 client that looks at what was stored
 python3-venv            room for the client that the vendor made
 python3-requests        talks to the simulator
+python3-prometheus-client  reads /metrics as Prometheus does
 openssl                 certificate of the S3 server
 ceph-mon                a real S3 server on loopback
 ceph-osd                a real S3 server on loopback
@@ -47,8 +48,9 @@ radosgw                 a real S3 server on loopback
 ceph-common             a real S3 server on loopback
 '
 check_all='
-golang-go               builds versitygw, another S3 server
+golang-go               builds versitygw, another S3 server, and the Lambda emulator of AWS
 qemu-user-static        runs programs of the other architecture
+chromium                shows the page to its tests
 iproute2                a network of its own for a program
 nginx                   a reverse proxy before egress serve
 caddy                   another one

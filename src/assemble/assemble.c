@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "assemble/assemble.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "assemble/destination.h"
 #include "assemble/s3_setup.h"
@@ -189,6 +191,18 @@ int assemble_check(const struct settings *s, unsigned extent, struct err *err)
 {
     struct destination d = {0};
     int rc = check(s, extent, &d, err);
+    destination_release(&d);
+    return rc;
+}
+
+int assemble_make_directory(const struct settings *s, struct err *err)
+{
+    struct destination d = {0};
+    if (destination_parse(settings_text(s, SET_TO), &d, err) < 0)
+        return -1;
+    int rc = 0;
+    if (d.kind == DESTINATION_DIRECTORY && mkdir(d.path, 0777) < 0 && errno != EEXIST)
+        rc = err_set_errno(err, ERR_DESTINATION, errno, "cannot make directory %s", d.path);
     destination_release(&d);
     return rc;
 }

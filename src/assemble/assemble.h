@@ -48,6 +48,9 @@ int assemble(struct assembly *a, const struct settings *s, unsigned extent,
 struct token;
 int assemble_more(struct assembly *a, const struct settings *s, unsigned extent,
                   const struct token *token, struct err *err) MUST_CHECK;
+/* Makes the directory that --to names, if it is one that is missing; the one above it has to exist.
+ * For what is to run for long, and would be told of a mistake late. */
+int assemble_make_directory(const struct settings *s, struct err *err) MUST_CHECK;
 /* What of it can be told from the settings alone. */
 int assemble_check(const struct settings *s, unsigned extent, struct err *err) MUST_CHECK;
 /* Reads the token anew that the settings lead to; what is under way goes on. On failure the old one

@@ -500,18 +500,12 @@ static enum s3_next next_page(struct s3_call *call, struct page *page, struct er
 {
     if (!page->truncated)
         return S3_DONE;
-    if (!page->token || !*page->token)
-        return s3_call_nonsense(call, "the listing is not complete, and does not say how to go on",
-                                err);
-    if (call->token && strcmp(call->token, page->token) == 0)
-        return s3_call_nonsense(call, "the listing goes round in a circle", err);
-    free(call->token);
-    call->token = page->token;
-    page->token = NULL;
+    enum s3_next next = s3_call_turn_page(call, page->token, page->keys.len, err);
+    if (next != S3_AGAIN)
+        return next;
     list_query(call, call->prefix, call->token);
     if (buf_overflowed(&call->query))
         return s3_call_nonsense(call, "the continuation token is too long", err);
-    call->again_ms = 0;
     return S3_AGAIN;
 }
 

@@ -18,6 +18,8 @@ enum {
     CONFLICTS_MAX = 4,
     CONFLICT_DELAY_MS = 250, /* before the first repetition at most; doubled each time */
     SKEW_TOLD_MS = 60 * 1000,
+    PAGES_MAX = 100000, /* of a listing: a hundred million keys */
+    BARE_PAGES_MAX = 1000,
 };
 
 static void check_key(const char *key, struct err *err)
@@ -149,6 +151,22 @@ enum s3_next s3_call_nonsense(struct s3_call *call, const char *why, struct err 
     err_set(err, ERR_PROTOCOL, "%s: %s: %s", what, call->operation, why);
     free(what);
     return S3_FAILED;
+}
+
+enum s3_next s3_call_turn_page(struct s3_call *call, const char *token, size_t n, struct err *err)
+{
+    if (!token || !*token)
+        return s3_call_nonsense(call, "the listing is not complete, and does not say how to go on",
+                                err);
+    if (call->token && strcmp(call->token, token) == 0)
+        return s3_call_nonsense(call, "the listing goes round in a circle", err);
+    call->bare_pages = n ? 0 : call->bare_pages + 1;
+    if (++call->pages == PAGES_MAX || call->bare_pages == BARE_PAGES_MAX)
+        return s3_call_nonsense(call, "the listing does not come to an end", err);
+    free(call->token);
+    call->token = xstrdup(token);
+    call->again_ms = 0;
+    return S3_AGAIN;
 }
 
 /* ---- what a refusal teaches ---- */

@@ -75,6 +75,8 @@ struct s3_call {
     s3_part_fn *each_part;
     s3_upload_fn *each_upload;
     char *prefix, *token; /* owned; a listing's, and its next page */
+    unsigned pages;       /* of it so far */
+    unsigned bare_pages;  /* the latest of them in a row that told of nothing */
 
     /* progress */
     struct http_call *http;       /* NULL between exchanges */
@@ -102,6 +104,10 @@ void s3_call_header(struct s3_call *call, const char *name, const char *value);
 /* "&name=value", the value encoded. */
 void s3_call_query(struct s3_call *call, const char *name, const char *value);
 struct s3_call *s3_call_start(struct s3_call *call);
+
+/* A listing goes on at `token` (copied): S3_AGAIN, if that makes sense. n: entries of the page on
+ * hand. A store that always tells of one more page comes to an end here. */
+enum s3_next s3_call_turn_page(struct s3_call *call, const char *token, size_t n, struct err *err);
 
 /* Answers that were 2xx and yet fail. */
 enum s3_next s3_call_not_s3(struct s3_call *call, const struct http_response *rsp, struct err *err);

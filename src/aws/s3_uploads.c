@@ -117,19 +117,6 @@ static enum s3_next read_page(struct s3_call *call, const struct http_response *
     return S3_DONE;
 }
 
-/* The next page begins at `marker`, which must be another one than the last page's. */
-static enum s3_next turn_page(struct s3_call *call, const char *marker, struct err *err)
-{
-    if (!marker || !*marker)
-        return s3_call_nonsense(call, "the listing is not complete, and does not say how to go on",
-                                err);
-    if (call->token && strcmp(call->token, marker) == 0)
-        return s3_call_nonsense(call, "the listing goes round in a circle", err);
-    set(&call->token, marker);
-    call->again_ms = 0;
-    return S3_AGAIN;
-}
-
 /* ---- ListParts ---- */
 
 static void parts_query(struct s3_call *call)
@@ -156,7 +143,7 @@ static enum s3_next read_parts(struct s3_call *call, const struct http_response 
                             has_crc ? &crc : NULL);
     }
     if (next == S3_DONE && page.truncated) {
-        next = turn_page(call, page.next_number, err);
+        next = s3_call_turn_page(call, page.next_number, page.n, err);
         parts_query(call);
     }
     page_release(&page);
@@ -197,7 +184,7 @@ static enum s3_next next_uploads(struct s3_call *call, struct page *page, struct
     /* The key may stay the same from page to page (many uploads of one key): a circle is looked for
      * in both. */
     char *both = xprintf("%s\n%s", key, id);
-    enum s3_next next = turn_page(call, *key ? both : NULL, err);
+    enum s3_next next = s3_call_turn_page(call, *key ? both : NULL, page->n, err);
     if (next == S3_AGAIN)
         uploads_query(call, key, id);
     free(both);

@@ -68,6 +68,9 @@ static const enum setting doctor_settings[] = {
     SET_PART_LAYOUT, SET_CONDITIONAL_WRITES, SET_TOKEN_FILE,    SET_UNSIGNED_PAYLOAD,
     SET_SSE,         SET_SSE_KMS_KEY,        SET_STORAGE_CLASS, STORE_ACCESS};
 
+static const enum setting journal_settings[] = {SET_JOURNAL, SET_JSON, SET_LOG_LEVEL,
+                                                SET_LOG_FORMAT};
+
 #define ACCEPTS(list) (list), sizeof(list) / sizeof((list)[0])
 
 static const struct command commands[] = {
@@ -127,6 +130,12 @@ static const struct command commands[] = {
      "it: the token and the Platform; and of --to the credentials, the rights, and what the\n"
      "store or the directory can do. It writes small probes below .egress/doctor/ there and\n"
      "removes them again. The exit status is that of what failed; a warning is no failure.\n"},
+    {"journal", cmd_journal, ACCEPTS(journal_settings), "check|export", 1, 1,
+     "look at the queue of egress serve by hand",
+     "check: whether the file --journal is sound; what is wrong with it is printed, a line\n"
+     "each. export: prints every job that can be read, also out of a damaged file, as a JSON\n"
+     "object a line. Both only read, and egress serve may be running. Exit status 3: the\n"
+     "file is damaged.\n"},
     {"help", cmd_help, NULL, 0, "[COMMAND]", 0, 1, "describe the program or one command", NULL},
 };
 

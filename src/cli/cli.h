@@ -70,6 +70,7 @@ int cmd_retry(const struct command_context *ctx);
 int cmd_pause(const struct command_context *ctx);
 int cmd_resume(const struct command_context *ctx);
 int cmd_doctor(const struct command_context *ctx);
+int cmd_journal(const struct command_context *ctx);
 int cmd_help(const struct command_context *ctx);
 
 /* What `egress help` and `egress help COMMAND` (command not NULL) print. */

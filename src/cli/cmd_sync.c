@@ -95,13 +95,14 @@ static void print_failure_json(struct syncing *s, const char *job, const struct 
 static void print_summary_json(const struct syncing *s, size_t repaired, int64_t elapsed_ms)
 {
     const struct transfers *t = &s->transfers;
-    printf("{\"summary\":{\"listed\":%zu,\"stored_before\":%zu,\"missing\":%zu,\"repaired\":%zu,"
-           "\"already_stored\":%zu,\"failed\":%zu,\"left_out\":{\"failed\":%zu,\"expired\":%zu,"
-           "\"older\":%zu},\"extended\":%zu,\"not_extended\":%zu,\"queued\":%s,\"dry_run\":%s,"
-           "\"bytes\":%" PRIu64 ",\"duration_ms\":%" PRId64 "}}\n",
-           s->counts.listed, s->counts.stored, s->counts.missing, repaired, t->already, t->failed,
-           s->counts.failed, s->counts.expired, s->counts.older, s->extended, s->not_extended,
-           s->queue ? "true" : "false", s->dry_run ? "true" : "false", t->bytes, elapsed_ms);
+    printf("{\"summary\":{\"listed\":%zu,\"stored_before\":%zu,\"missing\":%zu,\"under_way\":%zu,"
+           "\"repaired\":%zu,\"already_stored\":%zu,\"failed\":%zu,\"left_out\":{\"failed\":%zu,"
+           "\"expired\":%zu,\"older\":%zu},\"extended\":%zu,\"not_extended\":%zu,\"queued\":%s,"
+           "\"dry_run\":%s,\"bytes\":%" PRIu64 ",\"duration_ms\":%" PRId64 "}}\n",
+           s->counts.listed, s->counts.stored, s->counts.missing, s->counts.under_way, repaired,
+           t->already, t->failed, s->counts.failed, s->counts.expired, s->counts.older, s->extended,
+           s->not_extended, s->queue ? "true" : "false", s->dry_run ? "true" : "false", t->bytes,
+           elapsed_ms);
 }
 
 static void print_summary(const struct syncing *s)
@@ -119,6 +120,9 @@ static void print_summary(const struct syncing *s)
            "%zu older\n",
            c->listed, c->listed == 1 ? "" : "s", c->stored, c->missing, c->failed, c->expired,
            c->older);
+    if (c->under_way)
+        printf("%zu of the missing %s under way, and not put into the queue again\n", c->under_way,
+               c->under_way == 1 ? "is" : "are");
     if (s->extended + s->not_extended)
         printf("%zu kept longer, %zu not\n", s->extended, s->not_extended);
     if (s->dry_run)
@@ -198,6 +202,7 @@ static void find(struct syncing *s, int64_t since_ms)
         .source = s->assembly.source,
         .sink = settings_on(set, SET_RECEIPTS) ? s->assembly.sink : NULL,
         .since_ms = since_ms,
+        .tell_under_way = s->queue,
         .on_end = on_found,
         .arg = s,
     };
@@ -257,8 +262,8 @@ static void tell_only(struct syncing *s)
     for (size_t i = 0; i < s->counts.missing; i++) {
         bool at_risk = risk < s->n_at_risk && s->at_risk[risk] == i;
         risk += at_risk;
-        print_job(s, at_risk ? "to be extended" : "missing", &s->missing[i],
-                  s->missing[i].expires_ms);
+        const char *status = s->missing[i].under_way ? "under way" : "missing";
+        print_job(s, at_risk ? "to be extended" : status, &s->missing[i], s->missing[i].expires_ms);
     }
 }
 
@@ -299,12 +304,13 @@ static void transfer_all(struct syncing *s)
 
 static void send_all(struct syncing *s)
 {
+    size_t n = s->counts.missing - s->counts.under_way; /* which are the last ones */
     s->sending = xcalloc(s->counts.missing, sizeof(void *));
     s->progress = progress_new(s->assembly.loop, stderr, refresh, s);
-    spread_out(s, s->counts.missing, SEND_AT_A_TIME, send_one, on_sent);
+    spread_out(s, n, SEND_AT_A_TIME, send_one, on_sent);
     progress_free(s->progress);
     s->progress = NULL;
-    s->transfers.failed = s->counts.missing - s->queued;
+    s->transfers.failed = n - s->queued;
 }
 
 static void repair(struct syncing *s)

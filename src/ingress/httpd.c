@@ -132,7 +132,7 @@ static void *on_request_line(void *arg, const char *url, struct MHD_Connection *
     struct httpd_request *rq =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     atomic_fetch_add(&httpd->requests, 1);
-    rq->seen = false;
+    rq->seen = rq->settled = false;
     rq->at_once = false;
     rq->refusal = (struct httpd_refusal){0};
     rq->thrown_away = 0;
@@ -210,6 +210,13 @@ static enum MHD_Result ask(struct httpd_request *rq)
         httpd_refuse(rq, 503, "cancelled", "the server ends; send it again later");
     if (rq->refusal.status)
         return send_refusal(rq);
+    /* Only in its next round, when libmicrohttpd knows that there is nothing more to read: it would
+     * read on as soon as the connection is resumed, find that a client has closed its half, and
+     * close the other one instead of sending the answer. */
+    if (!rq->settled) {
+        rq->settled = true;
+        return MHD_YES;
+    }
     if (!httpd_watch_set(httpd->watch, &rq->watched, HTTPD_ASKED))
         return MHD_NO;
     atomic_store(&rq->turn, HTTPD_TURN_ASKED);
@@ -223,7 +230,7 @@ static enum MHD_Result ask(struct httpd_request *rq)
     return MHD_YES;
 }
 
-/* Called with the head, with each piece of the body, at the end, and after a resumption. */
+/* Called with the head, with each piece of the body, twice at the end, and after a resumption. */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_size, void **context)

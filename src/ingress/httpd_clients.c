@@ -34,7 +34,7 @@ struct httpd_clients {
     struct httpd_client *first_gone, *last_gone;
     size_t n_gone;
     size_t mask;
-    struct httpd_client *slots[];
+    struct httpd_client **slots; /* owned; mask + 1 chains */
 };
 
 bool httpd_client_key(const struct sockaddr *address, unsigned char key[HTTPD_CLIENT_KEY])
@@ -62,7 +62,8 @@ struct httpd_clients *httpd_clients_new(const struct httpd_config *config)
     size_t n = 1024;
     while (n < config->connections_max + (size_t)SPARE)
         n *= 2;
-    struct httpd_clients *clients = xcalloc(1, sizeof(*clients) + n * sizeof(clients->slots[0]));
+    struct httpd_clients *clients = xcalloc(1, sizeof(*clients));
+    clients->slots = xcalloc(n, sizeof(void *));
     clients->rate = config->rate;
     clients->burst = config->burst < 1 ? 1 : config->burst;
     clients->per_client_max = config->per_client_max;
@@ -71,8 +72,8 @@ struct httpd_clients *httpd_clients_new(const struct httpd_config *config)
     return clients;
 }
 
-static struct httpd_client *const *slot_of(const struct httpd_clients *clients,
-                                           const unsigned char key[HTTPD_CLIENT_KEY])
+static struct httpd_client **slot_of(const struct httpd_clients *clients,
+                                     const unsigned char key[HTTPD_CLIENT_KEY])
 {
     uint64_t halves[2];
     memcpy(halves, key, sizeof(halves));
@@ -102,7 +103,7 @@ static void forget_first_gone(struct httpd_clients *clients)
 {
     struct httpd_client *client = clients->first_gone;
     unlink_gone(clients, client);
-    struct httpd_client **at = (struct httpd_client **)slot_of(clients, client->key);
+    struct httpd_client **at = slot_of(clients, client->key);
     while (*at != client)
         at = &(*at)->chain;
     *at = client->chain;
@@ -115,6 +116,7 @@ void httpd_clients_free(struct httpd_clients *clients)
         return;
     while (clients->first_gone)
         forget_first_gone(clients);
+    free(clients->slots);
     free(clients);
 }
 
@@ -136,7 +138,7 @@ struct httpd_client *httpd_client_enter(struct httpd_clients *clients,
         memcpy(client->key, key, HTTPD_CLIENT_KEY);
         client->tokens = clients->burst;
         client->at_ms = clock_mono_ms();
-        struct httpd_client **slot = (struct httpd_client **)slot_of(clients, key);
+        struct httpd_client **slot = slot_of(clients, key);
         client->chain = *slot;
         *slot = client;
     }

@@ -32,7 +32,8 @@ struct httpd_request {
     struct httpd_client *client; /* NULL: not limited */
     char peer[INET6_ADDRSTRLEN];
     /* of the present request */
-    bool seen; /* its head */
+    bool seen;    /* its head */
+    bool settled; /* whole, a round ago */
     const char *method, *path;
     struct buf body;
     struct httpd_refusal refusal;

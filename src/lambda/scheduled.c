@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scheduled: what finished and is not stored goes into the queue, soonest to expire first. Nothing
- * is transferred here.
+ * scheduled: what finished, is not stored and not under way goes into the queue, soonest to expire
+ * first. Nothing is transferred here.
  */
 #include <stdlib.h>
 
@@ -44,17 +44,18 @@ static void end(struct missing *m)
     l->emf.count[EMF_REPAIRED] += queued;
     buf_printf(&text,
                "{\"status\":\"synced\",\"listed\":%zu,\"stored\":%zu,\"missing\":%zu,"
-               "\"queued\":%zu}",
-               counts.listed, counts.stored, counts.missing, queued);
+               "\"under_way\":%zu,\"queued\":%zu}",
+               counts.listed, counts.stored, counts.missing, counts.under_way, queued);
     if (err.code == ERR_NONE) {
-        log_event(LOG_INFO,
-                  LOG_FIELDS(LOG_TEXT("event", lambda_event_kind_name(l->event.kind)),
-                             LOG_TEXT("outcome", "synced"), LOG_NUM("listed", counts.listed),
-                             LOG_NUM("stored", counts.stored), LOG_NUM("missing", counts.missing),
-                             LOG_NUM("queued", queued),
-                             LOG_NUM("duration_ms", clock_mono_ms() - l->began_ms)),
-                  "%zu finished jobs, %zu of them not stored; %zu put into the queue",
-                  counts.listed, counts.missing, queued);
+        log_event(
+            LOG_INFO,
+            LOG_FIELDS(LOG_TEXT("event", lambda_event_kind_name(l->event.kind)),
+                       LOG_TEXT("outcome", "synced"), LOG_NUM("listed", counts.listed),
+                       LOG_NUM("stored", counts.stored), LOG_NUM("missing", counts.missing),
+                       LOG_NUM("under_way", counts.under_way), LOG_NUM("queued", queued),
+                       LOG_NUM("duration_ms", clock_mono_ms() - l->began_ms)),
+            "%zu finished jobs, %zu of them not stored (%zu under way); %zu put into the queue",
+            counts.listed, counts.missing, counts.under_way, queued);
         lambda_respond(l, buf_str(&text));
     } else {
         if (counts.missing)
@@ -127,7 +128,10 @@ static void on_found(void *arg, const struct err *err)
         }
         return;
     }
+    struct sync_counts counts;
+    sync_counts(m->sync, &counts);
     m->jobs = sync_missing(m->sync, &m->n);
+    m->n -= counts.under_way; /* the last ones */
     const struct spread_config config = {.n = m->n,
                                          .at_a_time = AT_A_TIME,
                                          .start = send_one,
@@ -148,6 +152,7 @@ static void on_ready(struct lambda *l, const struct err *err)
     const struct sync_config config = {
         .source = l->assembly.source,
         .sink = settings_on(&l->settings, SET_RECEIPTS) ? l->assembly.sink : NULL,
+        .tell_under_way = true,
         .on_end = on_found,
         .arg = m};
     m->sync = sync_start(l->assembly.loop, &config);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/fault_point.h"
@@ -24,11 +25,20 @@ enum {
 
 static int explain_disk(sqlite3 *db, const char *path, const char *text, struct err *err)
 {
-    int errnum = sqlite3_system_errno(db);
+    /* Of a failed COMMIT SQLite keeps none; errno is as the failed call has left it. */
+    int errnum = sqlite3_system_errno(db) ? sqlite3_system_errno(db) : errno;
     if (errnum == ENOSPC || errnum == EDQUOT)
         return err_set(err, ERR_IO, "%s: the disk is full; free some space on it", path);
     return err_set(err, ERR_IO, "%s: %s%s%s; look after the disk and the limits of its files", path,
                    text, errnum ? ": " : "", errnum ? strerror(errnum) : "");
+}
+
+static int not_writable(const char *path, const char *text, struct err *err)
+{
+    return err_set(err, ERR_IO,
+                   "%s: cannot be opened and written (%s); see to the rights of the file and of "
+                   "its directory, and that the disk is not mounted read-only",
+                   path, text);
 }
 
 int journal_db_explain(sqlite3 *db, const char *path, struct err *err)
@@ -49,10 +59,7 @@ int journal_db_explain(sqlite3 *db, const char *path, struct err *err)
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-        return err_set(err, ERR_IO,
-                       "%s: cannot be opened and written (%s); see to the rights of the file and "
-                       "of its directory, and that the disk is not mounted read-only",
-                       path, text);
+        return not_writable(path, text, err);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return err_set(err, ERR_IO, "%s: another program keeps it locked; end that", path);
@@ -83,9 +90,15 @@ int journal_db_nonsense(struct journal *j, const char *what, struct err *err)
 /* The file's own path, so that everyone who means it takes the same lock. */
 static char *resolve(const char *path, struct err *err)
 {
+    struct stat sb;
     char *real = realpath(path, NULL);
-    if (real)
+    if (real && stat(real, &sb) == 0 && S_ISREG(sb.st_mode))
         return real;
+    if (real) {
+        err_set(err, ERR_CONFIG, "journal %s: expected a file", path);
+        free(real);
+        return NULL;
+    }
     if (errno != ENOENT) {
         err_set_errno(err, ERR_CONFIG, errno, "journal %s", path);
         return NULL;
@@ -212,6 +225,8 @@ int journal_db_open(struct journal *j, const char *path, struct err *err)
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
     if (sqlite3_open_v2(j->path, &j->db, flags, NULL) != SQLITE_OK || journal_db_harden(j->db) < 0)
         return fail(j, err);
+    if (sqlite3_db_readonly(j->db, "main")) /* what SQLite makes of a file it may only read */
+        return not_writable(j->path, "read-only", err);
     return 0;
 }
 
@@ -255,6 +270,7 @@ void journal_db_reset(struct journal *j)
 
 int journal_db_step(struct journal *j, sqlite3_stmt *st, struct err *err)
 {
+    errno = 0;
     int rc = sqlite3_step(st);
     if (rc == SQLITE_ROW)
         return 1;

@@ -13,7 +13,8 @@
 
 enum { COMPLAINTS_MAX = 100 };
 
-static int open_to_read(const char *path, sqlite3 **db, struct err *err)
+/* forgiving: also a file that is shorter than its header says, or whose schema is odd. */
+static int open_to_read(const char *path, bool forgiving, sqlite3 **db, struct err *err)
 {
     int version = 0;
     char *real = realpath(path, NULL);
@@ -24,6 +25,10 @@ static int open_to_read(const char *path, sqlite3 **db, struct err *err)
     free(real);
     if (rc != SQLITE_OK || journal_db_harden(*db) < 0)
         return journal_db_explain(*db, path, err);
+    if (forgiving) {
+        sqlite3_db_config(*db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
+        sqlite3_db_config(*db, SQLITE_DBCONFIG_WRITABLE_SCHEMA, 1, NULL);
+    }
     if (journal_schema_check(*db, path, &version, err) < 0)
         return -1;
     if (version == 0)
@@ -78,7 +83,7 @@ int journal_check(const char *path, struct buf *report, struct err *err)
 {
     sqlite3 *db;
     int64_t n = 0;
-    int rc = open_to_read(path, &db, err);
+    int rc = open_to_read(path, false, &db, err);
     if (rc == 0 &&
         (check_pages(db, path, report, &n, err) < 0 || check_rows(db, path, report, &n, err) < 0))
         rc = -1;
@@ -173,7 +178,7 @@ int journal_export(const char *path, int (*each)(void *arg, const struct journal
                    void *arg, struct err *err)
 {
     struct walk w = {.each = each, .arg = arg};
-    int rc = open_to_read(path, &w.db, err);
+    int rc = open_to_read(path, true, &w.db, err);
     if (rc == 0 && sqlite3_prepare_v2(
                        w.db, "SELECT " JOURNAL_COLUMNS " FROM jobs WHERE seq >= ?1 ORDER BY seq",
                        -1, &w.st, NULL) != SQLITE_OK)

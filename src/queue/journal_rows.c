@@ -9,7 +9,7 @@
 #include "queue/journal_private.h"
 
 enum {
-    PROMOTED_MAX = 64, /* WAITING jobs made READY by one claim: some tenths of a millisecond */
+    PROMOTED_MAX = 32, /* WAITING jobs made READY by one claim: some tenths of a millisecond */
     RETRIED_MAX = 256, /* DEAD ones in a round, for the same reason */
 };
 

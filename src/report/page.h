@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * page: the files of the page that a daemon shows, part of the program (page.html, page.css and
- * page.js beside this file; the Makefile turns them into page_files.c). Any thread.
+ * page*.js beside this file; the Makefile turns them into page_files.c). Any thread.
  *
  *     const struct page_file *file = page_find("/");
  *     answer(file->content_type, file->data, file->len);

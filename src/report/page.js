@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page of egress serve: asks the admin API how things stand, and shows it. Text from the API
- * goes into the page by textContent only. */
-"use strict";
+ * goes into the page by textContent only. Behind page_text.js and page_plot.js in /page.js. */
 
-const POLL_MS = 2000, POLL_HIDDEN_MS = 20000, WAIT_MS = 10000, PAGE = 50, RUNNING_MAX = 25;
+const POLL_MS = 2000, POLL_HIDDEN_MS = 20000, WAIT_MS = 10000;
+const PAGE = 50, RUNNING_MAX = 25, EMPTY_MAX = 20;
 const STATES = ["ready", "waiting", "running", "stored", "failed", "dead"];
 const RETRYABLE = ["failed", "dead", "waiting"];
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
@@ -12,97 +12,6 @@ const $ = (id) => document.getElementById(id);
 const view = { state: "", prefix: "", cursors: [""], job: "" }; // what the list and the details show
 let status = null, statusAt = 0, before = null; // the latest answers, and when they came
 let failures = 0, timer = 0, telling = 0, wanted = 0, turn = 0;
-
-/* ---- text ---- */
-
-const plural = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-
-function bytes(n) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-  let i = 0;
-  for (; n >= 1024 && i < units.length - 1; i++) n /= 1024;
-  return `${i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[i]}`;
-}
-
-function span(ms) {
-  const s = Math.max(0, Math.round(ms / 1000));
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  const i = parts.findIndex(([size]) => s >= size);
-  if (i < 0) return "0 s";
-  const [size, unit] = parts[i], next = parts[i + 1];
-  const rest = next && i < 2 ? Math.floor((s % size) / next[0]) : 0;
-  return `${Math.floor(s / size)} ${unit}${rest ? ` ${rest} ${next[1]}` : ""}`;
-}
-
-const now = () => (status ? Date.parse(status.now) + Date.now() - statusAt : Date.now());
-const left = (iso) => Date.parse(iso) - now();
-const ago = (iso) => `${span(-left(iso))} ago`;
-const until = (iso) => (left(iso) > 0 ? `in ${span(left(iso))}` : `${span(-left(iso))} ago`);
-const isNear = (iso) => Boolean(iso && status) && left(iso) < status.near_expiry.within_s * 1000;
-const local = (iso) => new Date(iso).toLocaleString();
-
-/* ---- elements ---- */
-
-/* Says it only when it is another text: a text that is set again would be read aloud again, and a
- * selection in it be lost. */
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function shape(svg, tag, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  svg.append(element);
-}
-
-function putTime(element, iso, text) {
-  put(element, iso ? text(iso) : "");
-  element.title = iso ? local(iso) : "";
-}
-
-/* The children of a list, one for each item, kept where they are the same: a link keeps its focus. */
-function sync(parent, items, key, create, update) {
-  const keys = new Set(items.map(key));
-  for (const child of [...parent.children]) if (!keys.has(child.dataset.key)) child.remove();
-  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  let at = parent.firstElementChild;
-  for (const item of items) {
-    let child = old.get(key(item));
-    if (!child) {
-      child = create(item);
-      child.dataset.key = key(item);
-    }
-    if (child === at) at = at.nextElementSibling;
-    else parent.insertBefore(child, at);
-    update(child, item);
-  }
-}
-
-function facts(dl, pairs) {
-  const shown = pairs.filter(([, value]) => value !== null && value !== "");
-  const key = JSON.stringify(shown);
-  if (dl.dataset.key === key) return;
-  dl.dataset.key = key;
-  dl.replaceChildren(...shown.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
-}
-
-/* To who listens only. */
-const say = (text) => put($("said"), text);
-
-/* What came of a button, for eyes and ears. A dialog has a place of its own: the rest is inert. */
-function tell(text) {
-  const place = $("details").open ? $("details-told") : $("told");
-  put(place, text);
-  clearTimeout(telling);
-  telling = setTimeout(() => [$("told"), $("details-told")].forEach((one) => put(one, "")), 8000);
-}
 
 /* ---- the API ---- */
 
@@ -131,8 +40,7 @@ async function api(path, body) {
   const json = await answer.json().catch(() => null);
   if (answer.status === 404) return null;
   if (!answer.ok || !json) {
-    const why = json && (json.error?.message ?? json.error ?? json.message);
-    throw new Error(`the daemon answered ${answer.status}${typeof why === "string" ? `: ${why}` : ""}`);
+    throw new Error(`the daemon answered ${answer.status}${json?.message ? `: ${json.message}` : ""}`);
   }
   return json;
 }
@@ -169,22 +77,52 @@ const unfinished = (jobs) => jobs.ready + jobs.waiting + jobs.running;
 
 /* Is anything about to be lost? The worst first. */
 function verdict(s) {
-  const jobs = s.jobs, open = unfinished(jobs), near = s.near_expiry;
+  const jobs = s.jobs,
+    open = unfinished(jobs),
+    near = s.near_expiry;
   const soonest = s.soonest_expiry;
   const soon = soonest ? `The soonest of them ${left(soonest) > 0 ? "expires" : "expired"} ${until(soonest)}.` : "";
   if (near.jobs > 0)
-    return ["bad", "!", `${plural(near.jobs, "output expires", "outputs expire")} within ${span(near.within_s * 1000)} and ${near.jobs === 1 ? "is" : "are"} not stored yet`,
-      s.paused ? `${soon} Nothing is fetched: it is paused.` : soon];
+    return [
+      "bad",
+      "!",
+      `${plural(near.jobs, "output expires", "outputs expire")} within ${span(near.within_s * 1000)} and ${near.jobs === 1 ? "is" : "are"} not stored yet`,
+      s.paused ? `${soon} Nothing is fetched: it is paused.` : soon,
+    ];
   if (jobs.dead > 0)
-    return ["bad", "!", `${plural(jobs.dead, "job was", "jobs were")} given up`,
-      `${jobs.dead === 1 ? "Its output is" : "Their outputs are"} lost when the Platform deletes ${jobs.dead === 1 ? "it, unless the job is" : "them, unless the jobs are"} retried.`];
-  if (s.draining) return ["warn", "!", "The daemon is ending", `What is under way is finished or kept: ${plural(jobs.running, "job", "jobs")}.`];
+    return [
+      "bad",
+      "!",
+      `${plural(jobs.dead, "job was", "jobs were")} given up`,
+      `${jobs.dead === 1 ? "Its output is" : "Their outputs are"} lost when the Platform deletes ${jobs.dead === 1 ? "it, unless the job is" : "them, unless the jobs are"} retried.`,
+    ];
+  if (s.draining)
+    return ["warn", "!", "The daemon is ending", `What is under way is finished or kept: ${nJobs(jobs.running)}.`];
   if (s.paused)
-    return ["warn", "!", "Paused", open ? `${plural(open, "job waits", "jobs wait")}, and nothing is fetched. ${soon}` : "New jobs are taken in, and nothing is fetched."];
-  if (!open && !jobs.stored && !jobs.failed) return ["idle", "…", "Nothing has come in yet", "Jobs appear here as webhooks name them."];
-  const failed = jobs.failed ? ` ${plural(jobs.failed, "job", "jobs")} failed for good.` : "";
-  if (!open) return ["good", "✓", "Nothing is about to be lost", `Nothing is left to do: ${plural(jobs.stored, "job is", "jobs are")} stored.${failed}`];
-  return ["good", "✓", "Nothing is about to be lost", `${plural(open, "job is", "jobs are")} on the way. ${soon}${failed}`];
+    return [
+      "warn",
+      "!",
+      "Paused",
+      open
+        ? `${plural(open, "job waits", "jobs wait")}, and nothing is fetched. ${soon}`
+        : "New jobs are taken in, and nothing is fetched.",
+    ];
+  if (!open && !jobs.stored && !jobs.failed)
+    return ["idle", "…", "Nothing has come in yet", "Jobs appear here as webhooks name them."];
+  const failed = jobs.failed ? ` ${nJobs(jobs.failed)} failed for good.` : "";
+  if (!open)
+    return [
+      "good",
+      "✓",
+      "Nothing is about to be lost",
+      `Nothing is left to do: ${plural(jobs.stored, "job is", "jobs are")} stored.${failed}`,
+    ];
+  return [
+    "good",
+    "✓",
+    "Nothing is about to be lost",
+    `${plural(open, "job is", "jobs are")} on the way. ${soon}${failed}`,
+  ];
 }
 
 function showVerdict([level, sign, text, more]) {
@@ -207,12 +145,20 @@ function showTop(s) {
 
 function showTiles(s) {
   const tiles = STATES.map((name) => [name, s.jobs[name], name === "dead" && s.jobs.dead ? "bad" : ""]);
-  put($("near"), s.near_expiry.jobs.toLocaleString("en"));
+  put($("near"), number(s.near_expiry.jobs));
   put($("near-within"), `expire within ${span(s.near_expiry.within_s * 1000)}`);
   $("near-tile").dataset.level = s.near_expiry.jobs ? "bad" : "";
-  sync($("tiles"), tiles, ([name]) => name,
+  sync(
+    $("tiles"),
+    tiles,
+    ([name]) => name,
     ([name]) => {
-      const button = make("button", { type: "button", class: "tile" }, make("b"), make("span", { class: "state", "data-state": name }, name));
+      const button = make(
+        "button",
+        { type: "button", class: "tile" },
+        make("b"),
+        make("span", { class: "state", "data-state": name }, name),
+      );
       button.addEventListener("click", () => look({ state: view.state === name ? "" : name }));
       return button;
     },
@@ -220,7 +166,8 @@ function showTiles(s) {
       put(button.firstChild, n.toLocaleString("en"));
       button.dataset.level = level;
       button.setAttribute("aria-pressed", String(view.state === name));
-    });
+    },
+  );
 }
 
 /* ---- running ---- */
@@ -233,12 +180,28 @@ function rate(job) {
 
 function showRunning(s) {
   const list = s.running.slice(0, RUNNING_MAX);
-  sync($("running"), list, (job) => job.id,
-    (job) => make("li", {}, make("div", { class: "line" }, make("a", { href: `#job=${encodeURIComponent(job.id)}`, class: "mono" }, job.id), make("span")),
-      make("progress", { "aria-label": `Progress of ${job.id}` }), make("div", { class: "line soft" }, make("span"), make("span"))),
+  sync(
+    $("running"),
+    list,
+    (job) => job.id,
+    (job) =>
+      make(
+        "li",
+        {},
+        make(
+          "div",
+          { class: "line" },
+          make("a", { href: `#job=${encodeURIComponent(job.id)}`, class: "mono" }, job.id),
+          make("span"),
+        ),
+        make("progress", { "aria-label": `Progress of ${job.id}` }),
+        make("div", { class: "line soft" }, make("span"), make("span")),
+      ),
     (li, job) => {
       const [first, bar, last] = li.children;
-      putTime(first.lastChild, job.expires, (iso) => (left(iso) > 0 ? `expires ${until(iso)}` : `expired ${until(iso)}`));
+      putTime(first.lastChild, job.expires, (iso) =>
+        left(iso) > 0 ? `expires ${until(iso)}` : `expired ${until(iso)}`,
+      );
       first.lastChild.className = isNear(job.expires) ? "soon" : "soft";
       if (job.size > 0) {
         bar.max = job.size;
@@ -246,80 +209,14 @@ function showRunning(s) {
       } else bar.removeAttribute("value");
       const part = job.size > 0 ? ` of ${bytes(job.size)}, ${Math.floor((100 * job.received) / job.size)} %` : "";
       put(last.firstChild, job.moving || job.received ? `${bytes(job.received)}${part}` : "waits for its turn");
-      const speed = rate(job), tries = job.attempts ? `try ${job.attempts + 1}` : "";
+      const speed = rate(job),
+        tries = job.attempts ? `try ${job.attempts + 1}` : "";
       put(last.lastChild, [speed ? `${bytes(speed)}/s` : "", tries].filter(Boolean).join(" · "));
-    });
+    },
+  );
   const more = s.running.length - list.length;
   $("running-none").hidden = list.length > 0 && more === 0;
-  put($("running-none"), more ? `And ${more.toLocaleString("en")} more.` : "Nothing is under way.");
-}
-
-/* ---- throughput ---- */
-
-const plot = { slots: [], from: 0, step: 1 };
-
-/* The last hour, or since the start, but ten minutes at least. Slots that are not told are zeros. */
-function readPlot(s) {
-  const step = s.throughput.slot_s || 10;
-  const end = Math.floor(Date.parse(s.now) / 1000 / step) * step;
-  const age = (Date.parse(s.now) - Date.parse(s.started || s.now)) / 1000;
-  const n = Math.ceil(Math.min(3600, Math.max(600, age)) / step);
-  const told = new Map(s.throughput.slots.map((slot) => [Date.parse(slot.began) / 1000, slot]));
-  const follows = plot.slots.length === 0 || $("plot-at").value === $("plot-at").max;
-  plot.step = step;
-  plot.from = end - (n - 1) * step;
-  plot.slots = Array.from({ length: n }, (_, i) => told.get(plot.from + i * step) || { bytes: 0, stored: 0, failed: 0 });
-  $("plot-at").max = String(n - 1);
-  if (follows) $("plot-at").value = String(n - 1);
-}
-
-function drawBytes(width, peak) {
-  const svg = $("plot-bytes"), n = plot.slots.length, x = (i) => ((i * width) / n).toFixed(1);
-  const y = (slot) => (108 - (104 * slot.bytes) / (peak || 1)).toFixed(1);
-  svg.replaceChildren();
-  for (const line of [4, 56]) shape(svg, "line", { class: "grid", x1: 0, x2: width, y1: line, y2: line });
-  const path = plot.slots.map((slot, i) => `L${x(i)} ${y(slot)}L${x(i + 1)} ${y(slot)}`).join("");
-  shape(svg, "path", { class: "area", d: `M0 108${path}L${width} 108` });
-}
-
-function drawJobs(width, peak) {
-  const svg = $("plot-jobs"), n = plot.slots.length, bar = Math.max(1, (width / n) * 0.7);
-  svg.replaceChildren();
-  plot.slots.forEach((slot, i) => {
-    const at = { x: ((i + 0.15) * width) / n, width: bar };
-    const up = (34 * slot.stored) / peak, down = (34 * slot.failed) / peak;
-    if (up) shape(svg, "rect", { class: "stored", ...at, y: 36 - Math.max(1.5, up), height: Math.max(1.5, up) });
-    if (down) shape(svg, "rect", { class: "failed", ...at, y: 37, height: Math.min(18, Math.max(2, down)) });
-  });
-  shape(svg, "line", { class: "base", x1: 0, x2: width, y1: 36.5, y2: 36.5 });
-}
-
-function showHere() {
-  const i = Number($("plot-at").value), slot = plot.slots[i];
-  if (!slot) return;
-  const x = ((i + 0.5) * 720) / plot.slots.length;
-  const when = new Date((plot.from + i * plot.step) * 1000).toLocaleTimeString();
-  const text = `${when}: ${bytes(slot.bytes / plot.step)}/s, ${slot.stored} stored, ${slot.failed} failed`;
-  put($("plot-here"), text);
-  $("plot-at").setAttribute("aria-valuetext", text);
-  for (const svg of [$("plot-bytes"), $("plot-jobs")]) {
-    svg.querySelector(".here")?.remove();
-    if (i < plot.slots.length - 1) shape(svg, "line", { class: "here", x1: x, x2: x, y1: 0, y2: 110 });
-  }
-}
-
-function showPlot(s) {
-  readPlot(s);
-  const peak = Math.max(...plot.slots.map((slot) => slot.bytes));
-  const jobs = Math.max(...plot.slots.map((slot) => Math.max(slot.stored, slot.failed)));
-  const sum = (name) => plot.slots.reduce((total, slot) => total + slot[name], 0);
-  drawBytes(720, peak);
-  drawJobs(720, jobs || 1);
-  put($("plot-peak"), peak ? `peak ${bytes(peak / plot.step)}/s` : "");
-  put($("plot-jobs-peak"), jobs ? `peak ${jobs} in ${plot.step} s` : "");
-  put($("plot-from"), `${span(plot.slots.length * plot.step * 1000)} ago`);
-  put($("plot-sum"), `In all of it ${bytes(sum("bytes"))}, ${plural(sum("stored"), "job", "jobs")} stored, ${sum("failed").toLocaleString("en")} failed.`);
-  showHere();
+  put($("running-none"), more ? `And ${number(more)} more.` : "Nothing is under way.");
 }
 
 /* ---- the list ---- */
@@ -327,16 +224,26 @@ function showPlot(s) {
 const changed = (job) => job.ended || job.claimed || job.received;
 
 function happened(job) {
-  if (job.error) return job.state === "waiting" && job.next_try ? `next try ${until(job.next_try)}: ${job.error.message}` : job.error.message;
+  if (job.error)
+    return job.state === "waiting" && job.next_try
+      ? `next try ${until(job.next_try)}: ${job.error.message}`
+      : job.error.message;
   if (job.state === "stored" && job.objects?.length) return job.objects.map((object) => object.location).join(", ");
   return job.attempts ? plural(job.attempts, "failed try", "failed tries") : "";
 }
 
 function makeRow(job) {
   const cell = (name, label) => make("span", { role: "cell", class: name, ...(label && { "data-label": label }) });
-  return make("div", { class: "row", role: "row" },
+  return make(
+    "div",
+    { class: "row", role: "row" },
     make("span", { role: "cell" }, make("a", { class: "mono", href: `#job=${encodeURIComponent(job.id)}` }, job.id)),
-    make("span", { role: "cell" }, make("span", { class: "state" })), cell("soft"), cell("", "expires"), cell(""), cell("what"));
+    make("span", { role: "cell" }, make("span", { class: "state" })),
+    cell("soft"),
+    cell("", "expires"),
+    cell(""),
+    cell("what"),
+  );
 }
 
 function showRow(row, job) {
@@ -358,14 +265,19 @@ function nothingToList() {
 }
 
 async function loadList() {
-  const query = new URLSearchParams({ limit: String(PAGE) }), ticket = ++wanted;
+  const query = new URLSearchParams({ limit: String(PAGE) }),
+    ticket = ++wanted;
   if (view.state) query.set("state", view.state);
   if (view.prefix) query.set("prefix", view.prefix);
   const after = view.cursors[view.cursors.length - 1];
   if (after) query.set("after", after);
-  const asks = !view.prefix || ID.test(view.prefix);
-  const list = (asks && (await api(`/api/jobs?${query}`))) || { jobs: [], next: null };
-  if (ticket !== wanted) return; // asked for something else meanwhile
+  let list = { jobs: [], next: null };
+  for (let n = 0; n < EMPTY_MAX && (!view.prefix || ID.test(view.prefix)); n++) {
+    list = await api(`/api/jobs?${query}`);
+    if (ticket !== wanted) return; // asked for something else meanwhile
+    if (list.jobs.length > 0 || !list.next) break;
+    query.set("after", list.next); // a page may be empty though others follow
+  }
   sync($("rows"), list.jobs, (job) => job.id, makeRow, showRow);
   $("rows-none").hidden = list.jobs.length > 0;
   put($("rows-none"), nothingToList());
@@ -403,28 +315,57 @@ function turnTo(page) {
 function showDetails(id, answer) {
   const job = answer?.job;
   put($("details-title"), id);
-  put($("details-state"), job ? "" : "The journal has no such job: it never came in, or was forgotten long after its end.");
+  put(
+    $("details-state"),
+    job ? "" : "The journal has no such job: it never came in, or was forgotten long after its end.",
+  );
   if (job) $("details-state").replaceChildren(make("span", { class: "state", "data-state": job.state }, job.state));
   $("details-error").hidden = !job?.error;
   put($("details-error"), job?.error ? `${job.error.name}: ${job.error.message}` : "");
   const time = (iso, relative) => iso && `${local(iso)} (${relative(iso)})`;
-  facts($("details-facts"), job ? [
-    ["Received", `${time(job.received, ago)}, ${job.origin === "sync" ? "found by sync" : "by a webhook"}`],
-    ["Last tried", time(job.claimed, ago)], ["Next try", time(job.next_try, until)], ["Ended", time(job.ended, ago)],
-    ["Output expires", time(job.expires, until)], ["Failed tries", job.attempts ? String(job.attempts) : null],
-    ["Size", job.state === "stored" ? `${bytes(job.bytes)} (${job.bytes.toLocaleString("en")} bytes)` : null],
-  ] : []);
+  facts(
+    $("details-facts"),
+    job
+      ? [
+          ["Received", `${time(job.received, ago)}, ${job.origin === "sync" ? "found by sync" : "by a webhook"}`],
+          ["Last tried", time(job.claimed, ago)],
+          ["Next try", time(job.next_try, until)],
+          ["Ended", time(job.ended, ago)],
+          ["Output expires", time(job.expires, until)],
+          ["Failed tries", job.attempts ? String(job.attempts) : null],
+          ["Size", job.state === "stored" ? `${bytes(job.bytes)} (${number(job.bytes)} bytes)` : null],
+        ]
+      : [],
+  );
   const objects = job?.objects || [];
   $("details-objects-part").hidden = objects.length === 0;
-  sync($("details-objects"), objects, (object) => String(object.key), () => make("li", {}, make("code"), make("span", { class: "soft" })), (li, object) => {
-    put(li.firstChild, String(object.location ?? object.key));
-    put(li.lastChild, typeof object.size === "number" ? ` ${bytes(object.size)}` : "");
-  });
+  sync(
+    $("details-objects"),
+    objects,
+    (object) => String(object.key),
+    () => make("li", {}, make("code"), make("span", { class: "soft" })),
+    (li, object) => {
+      put(li.firstChild, String(object.location ?? object.key));
+      put(li.lastChild, typeof object.size === "number" ? ` ${bytes(object.size)}` : "");
+    },
+  );
   const entries = answer?.history || [];
   $("details-history-part").hidden = entries.length === 0;
-  sync($("details-history"), entries.map((entry, i) => ({ ...entry, i })), (entry) => `${entry.i} ${entry.at} ${entry.what}`,
-    (entry) => make("li", {}, make("b", {}, entry.what), " ", make("time", { datetime: entry.at, class: "soft" }, local(entry.at)), entry.text ? make("p", { class: "wrong" }, entry.text) : ""),
-    () => {});
+  sync(
+    $("details-history"),
+    entries.map((entry, i) => ({ ...entry, i })),
+    (entry) => `${entry.i} ${entry.at} ${entry.what}`,
+    (entry) =>
+      make(
+        "li",
+        {},
+        make("b", {}, entry.what),
+        " ",
+        make("time", { datetime: entry.at, class: "soft" }, local(entry.at)),
+        entry.text ? make("p", { class: "wrong" }, entry.text) : "",
+      ),
+    () => {},
+  );
   $("details-retry").hidden = !RETRYABLE.includes(job?.state);
   put($("details-retry"), job?.state === "waiting" ? "Try now" : "Retry");
 }
@@ -447,7 +388,10 @@ function lost(error) {
   $("link").dataset.level = "bad";
   put($("link"), "offline");
   const why = reason(error).replace("the", "The");
-  put($("offline"), `${why}. ${status ? `What stands below is from ${new Date(statusAt).toLocaleTimeString()}. ` : ""}Still trying.`);
+  put(
+    $("offline"),
+    `${why}. ${status ? `What stands below is from ${new Date(statusAt).toLocaleTimeString()}. ` : ""}Still trying.`,
+  );
   $("offline").hidden = false;
   const past = status ? `Before: ${verdict(status)[2]}.` : "Is egress serve running?";
   showVerdict(["idle", "?", "How things stand is not known", past]);
@@ -461,14 +405,33 @@ function found() {
 }
 
 function showFigures(s) {
-  const w = s.webhooks, t = s.transfers;
+  const w = s.webhooks,
+    t = s.transfers;
   facts($("figures"), [
     ["Version", `${s.version}, up for ${s.started ? span(-left(s.started)) : "?"}`],
-    ["Since the start", `${plural(t.stored, "job", "jobs")} stored, ${bytes(t.bytes)}; ${t.already_stored} were there already; ${t.failed} failed, ${t.later} put off, ${t.dead} given up`],
-    ["Webhooks", `${w.accepted} accepted (${w.known} of them known before), ${w.unauthorized} without the right token, ${w.rejected} malformed, ${w.unavailable} refused for want of room`],
-    ["Sync", `${plural(s.sync.runs, "run", "runs")}, ${s.sync.failed} failed, ${plural(s.sync.repaired, "missed job", "missed jobs")} found${s.sync.last ? `; last ${ago(s.sync.last)}` : ""}${s.sync.next ? `; next ${until(s.sync.next)}` : ""}`],
+    [
+      "Since the start",
+      `${nJobs(t.stored)} stored, ${bytes(t.bytes)}; ${t.already_stored} were there already; ${t.failed} failed, ${t.later} put off, ${t.dead} given up`,
+    ],
+    [
+      "Webhooks",
+      `${w.accepted} accepted (${w.known} known before), ${w.unauthorized} unauthorized, ${w.rejected} malformed, ${w.unavailable} refused for want of room`,
+    ],
+    [
+      "Sync",
+      [
+        `${s.sync.runs} done, ${s.sync.failed} failed, ${nJobs(s.sync.repaired)} found`,
+        s.sync.last && `last ${ago(s.sync.last)}`,
+        s.sync.next && `next ${until(s.sync.next)}`,
+      ]
+        .filter(Boolean)
+        .join("; "),
+    ],
     ["Journal", `${bytes(s.journal.bytes)}, ${plural(s.journal.commits, "commit", "commits")}`],
-    ["Process", `${bytes(s.process.resident_bytes)} of memory, ${s.process.threads} threads, ${s.process.descriptors} descriptors`],
+    [
+      "Process",
+      `${bytes(s.process.resident_bytes)} of memory, ${s.process.threads} threads, ${s.process.descriptors} descriptors`,
+    ],
   ]);
 }
 
@@ -476,12 +439,18 @@ async function round(mine) {
   const s = await api("/api/status");
   if (turn !== mine) return;
   if (!s) throw new Error("the daemon answered 404");
+  const old = [status, statusAt, before];
   before = status && { at: statusAt, jobs: new Map(status.running.map((job) => [job.id, job.received])) };
   status = s;
   statusAt = Date.now();
+  try {
+    showVerdict(verdict(s));
+    for (const show of [showTop, showTiles, showRunning, showPlot, showFigures]) show(s);
+  } catch {
+    [status, statusAt, before] = old; // that was no status
+    throw new Error("the daemon answered what this page does not understand");
+  }
   found();
-  showVerdict(verdict(s));
-  for (const show of [showTop, showTiles, showRunning, showPlot, showFigures]) show(s);
   delete $("main").dataset.loading;
   await Promise.all([loadList(), loadDetails()]);
 }
@@ -504,7 +473,8 @@ function follow() {
 }
 
 function filters(hash) {
-  const state = hash.get("state") || "", prefix = hash.get("prefix") || "";
+  const state = hash.get("state") || "",
+    prefix = hash.get("prefix") || "";
   $("search").value = prefix;
   return { state: STATES.includes(state) ? state : "", prefix };
 }
@@ -526,10 +496,18 @@ function begin() {
   $("older").addEventListener("click", () => turnTo([...view.cursors, $("older").dataset.next]));
   $("newer").addEventListener("click", () => turnTo(view.cursors.slice(0, -1)));
   $("plot-at").addEventListener("input", showHere);
-  $("pause").addEventListener("click", () => act($("pause"), status.paused ? "/api/resume" : "/api/pause", {}, (answer) => (answer.paused ? "Paused." : "Resumed.")));
-  $("sync").addEventListener("click", () => act($("sync"), "/api/sync", {}, (answer) => (answer.started ? "Sync has begun." : "Sync is under way already.")));
+  $("pause").addEventListener("click", () =>
+    act($("pause"), status.paused ? "/api/resume" : "/api/pause", {}, (answer) =>
+      answer.paused ? "Paused." : "Resumed.",
+    ),
+  );
+  $("sync").addEventListener("click", () =>
+    act($("sync"), "/api/sync", {}, (answer) => (answer.started ? "Sync has begun." : "Sync is under way already.")),
+  );
   $("retry-dead").addEventListener("click", () => act($("retry-dead"), "/api/retry", { dead: true }, retried));
-  $("details-retry").addEventListener("click", () => act($("details-retry"), "/api/retry", { jobs: [view.job] }, retried));
+  $("details-retry").addEventListener("click", () =>
+    act($("details-retry"), "/api/retry", { jobs: [view.job] }, retried),
+  );
   $("details-close").addEventListener("click", () => $("details").close());
   $("details").addEventListener("close", () => view.job && look({ job: "" }));
   $("token-form").addEventListener("submit", (event) => {

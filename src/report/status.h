@@ -67,12 +67,12 @@ struct status { /* times: Unix milliseconds, 0: none. Counters: since the start.
 };
 
 /* One JSON object on one line; out's cap is best STATUS_TEXT_MAX. Times in it are ISO 8601 or null.
- * Its members are described in docs/operations.md. */
+ * Its members are described in docs/monitoring.md. */
 enum { STATUS_TEXT_MAX = 4 * 1024 * 1024 };
 void status_format_json(const struct status *s, struct buf *out);
 
 /* Prometheus text format 0.0.4, "# HELP" and "# TYPE" of each. Every name begins with egress_;
- * docs/operations.md lists them (a test compares). */
+ * docs/monitoring.md lists them (a test compares). */
 void status_format_metrics(const struct status *s, struct buf *out);
 
 /* {"id","state","origin","received","expires","next_try","claimed","ended","attempts","bytes",

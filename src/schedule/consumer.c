@@ -76,11 +76,20 @@ static void later(struct consumption *c, int again_s)
     c->again_s = again_s;
 }
 
+/* Nothing that comes again by itself cures these, but a setting does, or `egress worker`: where the
+ * queue gives up, in its dead-letter queue, somebody sees them. */
+static bool is_curable(enum err_code code)
+{
+    return code == ERR_TOO_LARGE || code == ERR_DEADLINE;
+}
+
 static void judge_failure(struct consumption *c)
 {
     switch (verdict_of(&c->err, c->stopped, c->receives <= 1)) {
     case VERDICT_NEVER:
         c->verdict = CONSUMED;
+        if (is_curable(c->err.code))
+            later(c, backoff_s(c, c->err.retry_after_ms));
         break;
     case VERDICT_LATER:
         later(c, backoff_s(c, c->err.retry_after_ms));

@@ -11,7 +11,8 @@
  *   no job in it                   -> LATER without a transfer: left to the dead-letter queue
  *   we were told to stop it        -> LATER: at once again
  *   anything else, refusals and
- *   a wrong set-up included        -> LATER: hidden for a backoff that grows with its receives
+ *   a wrong set-up included        -> LATER: hidden for a backoff that grows with its receives;
+ *                                     too large or too slow for these settings, too
  *
  * Loop's thread. Harmless under duplicates: a job that is under way in this process is waited for
  * and not begun twice; the messages that wait share its verdict.

@@ -160,7 +160,8 @@ static void on_claimed(void *arg)
         int64_t ms = c->due_ms - clock_wall_ms();
         dispatcher_claim_in(d, ms < DUE_MIN_MS ? DUE_MIN_MS : ms > DUE_MAX_MS ? DUE_MAX_MS : ms);
     }
-    expiry_backlog(d->expiry, c->n == c->max);
+    if (!d->breaker.open) /* else one was asked for, and it says nothing of others */
+        expiry_backlog(d->expiry, c->n == c->max || c->paused);
     dispatcher_claim(d);
 }
 

@@ -55,15 +55,15 @@ static int retry_after_ms(const struct dispatcher *d, const struct err *err)
 
 /* ---- the breaker ---- */
 
-/* err: of BREAKER_SETUP. */
-static void note_end(struct dispatcher_job *j, enum breaker_reason why, const struct err *err)
+static void note_end(struct dispatcher_job *j, enum breaker_reason why)
 {
+    const struct err *err = &j->result.err;
     struct dispatcher *d = j->d;
     int64_t now_ms = clock_mono_ms();
     unsigned probes = d->breaker.probes;
     bool probe = j->probe;
     j->probe = false;
-    switch (breaker_end(&d->breaker, why, probe, err ? retry_after_ms(d, err) : 0, now_ms)) {
+    switch (breaker_end(&d->breaker, why, probe, retry_after_ms(d, err), now_ms)) {
     case BREAKER_OPENED:
         d->opened_ms = now_ms;
         log_event(LOG_WARN, LOG_FIELDS(LOG_TEXT("error", err_name(err->code))),
@@ -95,7 +95,7 @@ static void plot_progress(struct dispatcher_job *j)
     if (arrived)
         plot_add(&j->d->plot, arrived, 0, 0);
     if (j->probe && received >= PROBE_ENOUGH)
-        note_end(j, BREAKER_STORED, NULL);
+        note_end(j, BREAKER_STORED);
 }
 
 static void tick(void *arg)
@@ -284,7 +284,7 @@ static void later(struct dispatcher_job *j, const struct err *err)
     const struct dispatcher_config *config = &d->config;
     bool of_setup = verdict_is_of_setup(err), probe = j->probe;
     if (of_setup)
-        note_end(j, BREAKER_SETUP, err);
+        note_end(j, BREAKER_SETUP);
     j->settle.verdict = JOURNAL_LATER;
     j->settle.uncounted = d->breaker.open && of_setup;
     j->settle.delay_ms = verdict_backoff_ms(config->backoff_min_ms, config->backoff_max_ms,
@@ -319,12 +319,10 @@ static void note_stored(struct dispatcher_job *j, const struct transfer_result *
     struct dispatcher_counts *n = &j->d->counts;
     j->settle.verdict = JOURNAL_DONE;
     j->settle.already = r->outcome == TRANSFER_ALREADY;
-    j->settle.bytes = r->bytes;
     j->objects = format_objects(j->d->config.sink, r->receipt);
-    if (j->settle.already) {
-        for (size_t i = 0; i < r->receipt->n_outputs; i++)
-            j->settle.bytes += r->receipt->outputs[i].size;
-    } else if (r->expires_ms) {
+    for (size_t i = 0; i < r->receipt->n_outputs; i++)
+        j->settle.bytes += r->receipt->outputs[i].size;
+    if (!j->settle.already && r->expires_ms) {
         double left_s = (double)(r->expires_ms - clock_wall_ms()) / 1000;
         left_s = left_s < 0 ? 0 : left_s;
         if (n->seconds_to_expiry_min < 0 || left_s < n->seconds_to_expiry_min)
@@ -345,7 +343,7 @@ static void on_transfer(void *arg, const struct transfer_result *result)
     if (moved > j->plotted) /* what came since the last tick */
         plot_add(&j->d->plot, moved - j->plotted, 0, 0);
     if (result->outcome == TRANSFER_STORED)
-        note_end(j, BREAKER_STORED, NULL);
+        note_end(j, BREAKER_STORED);
     switch (result->outcome) {
     case TRANSFER_STORED:
     case TRANSFER_ALREADY:
@@ -359,7 +357,7 @@ static void on_transfer(void *arg, const struct transfer_result *result)
         break;
     }
     if (j->probe) /* and nothing was learned by it */
-        note_end(j, BREAKER_OTHER, NULL);
+        note_end(j, BREAKER_OTHER);
     settle(j);
     dispatcher_claim(j->d); /* another may be the probe */
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/mem.h"
 #include "schedule/spread.h"
 #include "transfer/receipt_io.h"
@@ -14,7 +15,7 @@ enum { READ_AT_A_TIME = 16 };
 enum reason { FAILED, EXPIRED, OLDER };
 
 /* What lies in the destination of a job. */
-enum { HAS_RECEIPT = 1, HAS_MARKER = 2 };
+enum { HAS_RECEIPT = 1, HAS_MARKER = 2, UNDER_WAY = 4 };
 
 /* A receipt beside a marker. */
 struct doubtful {
@@ -58,6 +59,8 @@ static int compare(int64_t a, int64_t b)
 static int by_expiry(const void *a, const void *b)
 {
     const struct sync_job *x = a, *y = b;
+    if (x->under_way != y->under_way)
+        return x->under_way ? 1 : -1;
     if (!x->expires_ms != !y->expires_ms)
         return x->expires_ms ? -1 : 1;
     int order = compare(x->expires_ms, y->expires_ms);
@@ -77,10 +80,13 @@ static void keep_missing(struct sync *s)
 {
     size_t missing = 0;
     for (size_t i = 0; i < s->n; i++) {
-        if (s->has[i] == HAS_RECEIPT)
+        if (s->has[i] == HAS_RECEIPT) {
             free_id(&s->jobs[i]);
-        else
-            s->jobs[missing++] = s->jobs[i];
+            continue;
+        }
+        s->jobs[i].under_way = s->has[i] & UNDER_WAY;
+        s->counts.under_way += s->jobs[i].under_way;
+        s->jobs[missing++] = s->jobs[i];
     }
     s->counts.stored = s->n - missing;
     s->counts.missing = s->n = missing;
@@ -115,6 +121,12 @@ static void read_one(void *arg, size_t index, struct spread_slot *slot)
                          &d->receipt, spread_done, slot);
 }
 
+/* By the clocks of two machines. */
+static bool is_recent(int64_t unix_ms)
+{
+    return llabs(clock_wall_ms() - unix_ms) < SYNC_UNDER_WAY_MS;
+}
+
 static void on_read(void *arg, size_t index, const struct err *err)
 {
     struct sync *s = arg;
@@ -122,6 +134,8 @@ static void on_read(void *arg, size_t index, const struct err *err)
     d->io = NULL;
     if (!err && d->receipt.state == RECEIPT_STORED)
         s->has[d->index] = HAS_RECEIPT;
+    else if (!err && s->config.tell_under_way && is_recent(d->receipt.upload->written_ms))
+        s->has[d->index] |= UNDER_WAY;
     receipt_release(&d->receipt);
     /* One that is gone, or is none: what is wrong with it, the transfer says. */
     bool settled = !err || err->code == ERR_NOT_FOUND || err->code == ERR_INPUT;
@@ -208,7 +222,8 @@ static void take_in(struct sync *s, const struct source_job *job)
         s->size = s->size ? 2 * s->size : 256;
         s->jobs = xrealloc(s->jobs, s->size * sizeof(s->jobs[0]));
     }
-    s->jobs[s->n++] = (struct sync_job){xstrdup(job->id), job->expires_ms, job->completed_ms};
+    s->jobs[s->n++] = (struct sync_job){
+        .id = xstrdup(job->id), .expires_ms = job->expires_ms, .completed_ms = job->completed_ms};
 }
 
 static void on_job(void *arg, const struct source_job *job)

@@ -122,8 +122,9 @@ static void add_transfers(struct gathering *g, const struct dispatcher *d)
 
 static void add_webhooks(struct status *st, struct serve *s)
 {
-    struct httpd_counts n;
-    httpd_counts(s->webhooks, &n);
+    struct httpd_counts n = {0};
+    if (s->webhooks)
+        httpd_counts(s->webhooks, &n);
     st->connections = n.connections;
     st->requests = n.requests;
     st->refused_connections = n.refused_connections;

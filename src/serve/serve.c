@@ -57,16 +57,21 @@ static void wait_for_last_answers(void *arg)
                          s);
 }
 
+static void quiesce(struct httpd *door)
+{
+    if (door) /* else it was never opened */
+        httpd_quiesce(door);
+}
+
 static void on_transfers_end(void *arg, const struct err *err)
 {
     struct serve *s = arg;
     atomic_store(&s->draining, true);
     if (err)
         s->end = *err;
-    struct httpd *const doors[] = {s->webhooks, s->admin, s->control};
-    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++)
-        if (doors[i])
-            httpd_quiesce(doors[i]);
+    quiesce(s->webhooks);
+    quiesce(s->admin);
+    quiesce(s->control);
     wait_for_last_answers(s);
 }
 
@@ -75,7 +80,7 @@ static void drain(struct serve *s)
     int64_t drain_ms = settings_number(s->settings, SET_DRAIN);
     systemd_notify("STOPPING=1\nSTATUS=finishing what is under way");
     atomic_store(&s->draining, true);
-    httpd_quiesce(s->webhooks);
+    quiesce(s->webhooks);
     dispatcher_drain(s->dispatcher);
     loop_timer_start(s->assembly.loop, &s->deadline, drain_ms + SETTLE_MAX_MS, end_now, s);
 }
@@ -259,62 +264,63 @@ static void start_transfers(struct serve *s)
     s->dispatcher = dispatcher_start(&config);
 }
 
-/* Doors that were opened before one could not be. */
-static void close_doors(struct serve *s)
-{
-    httpd_stop(s->webhooks);
-    httpd_stop(s->admin);
-    httpd_stop(s->control);
-}
-
 static int run(struct serve *s, struct err *err)
 {
     if (loop_on_signal(s->assembly.loop, on_signal, s, err) < 0)
         return -1;
     loop_add_signal(s->assembly.loop, SIGHUP);
     start_transfers(s);
-    bool open = open_control(s, err) == 0 && open_webhooks(s, err) == 0 && open_admin(s, err) == 0;
-    if (open) {
+    if (open_control(s, &s->end) < 0 || open_admin(s, &s->end) < 0 || open_webhooks(s, &s->end) < 0)
+        drain(s); /* in order, since those that are open may have been asked already */
+    else
         systemd_notify("READY=1\nSTATUS=taking webhooks");
-        if (systemd_watchdog_ms())
-            feed_watchdog(s);
-    } else {
-        close_doors(s);
-        s->webhooks = s->admin = s->control = NULL;
-        dispatcher_drain(s->dispatcher);
-    }
+    if (systemd_watchdog_ms())
+        feed_watchdog(s);
     loop_run(s->assembly.loop);
     loop_timer_stop(s->assembly.loop, &s->deadline);
     loop_timer_stop(s->assembly.loop, &s->watchdog);
-    close_doors(s);
+    httpd_stop(s->webhooks);
+    httpd_stop(s->admin);
+    httpd_stop(s->control);
     dispatcher_free(s->dispatcher);
-    if (open && s->end.code != ERR_NONE)
-        *err = s->end;
-    return open && s->end.code == ERR_NONE ? 0 : -1;
+    if (s->end.code == ERR_NONE)
+        return 0;
+    *err = s->end;
+    return -1;
+}
+
+static void name_destination(struct serve *s)
+{
+    struct buf name = BUF_INIT(4096);
+    s->assembly.sink->ops->locate(s->assembly.sink, "", &name);
+    if (name.len > 1 && name.data[name.len - 1] == '/')
+        name.data[--name.len] = '\0';
+    s->destination = buf_take(&name);
+    log_info("storing into %s", s->destination);
+}
+
+static int assemble_and_run(struct serve *s, struct err *err)
+{
+    struct err ignored = {0};
+    if (assemble(&s->assembly, s->settings, ASSEMBLE_ENGINE, err) < 0 ||
+        assemble_make_directory(s->settings, err) < 0)
+        return -1;
+    name_destination(s);
+    if (open_journal(s, err) < 0)
+        return -1;
+    int rc = run(s, err);
+    (void)!loop_on_signal(s->assembly.loop, NULL, NULL, &ignored);
+    unlink(s->control_path); /* while the journal is ours, and so the socket */
+    journal_close(s->journal);
+    return rc;
 }
 
 int serve_run(const struct settings *settings, struct err *err)
 {
     struct serve s = {.settings = settings, .started_ms = clock_wall_ms()};
-    struct err ignored = {0};
-    struct buf destination = BUF_INIT(4096);
-    int rc = -1;
     pthread_rwlock_init(&s.secrets.lock, NULL);
-    if (secrets_load(&s, err) == 0 && assemble(&s.assembly, settings, ASSEMBLE_ENGINE, err) == 0) {
-        s.assembly.sink->ops->locate(s.assembly.sink, "", &destination);
-        s.destination = buf_take(&destination);
-        size_t len = strlen(s.destination);
-        if (len > 1 && s.destination[len - 1] == '/')
-            s.destination[len - 1] = '\0';
-        log_info("storing into %s", s.destination);
-        if (open_journal(&s, err) == 0) {
-            rc = run(&s, err);
-            journal_close(s.journal);
-            unlink(s.control_path);
-        }
-        (void)!loop_on_signal(s.assembly.loop, NULL, NULL, &ignored);
-        assembly_release(&s.assembly);
-    }
+    int rc = secrets_load(&s, err) < 0 ? -1 : assemble_and_run(&s, err);
+    assembly_release(&s.assembly);
     secrets_release(&s.secrets);
     free(s.destination);
     free(s.control_path);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/fault_point.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/random.h"
@@ -343,6 +344,7 @@ static void on_begun(void *arg, const struct err *err)
         copy_fail(c, err);
     } else {
         c->begun_ms = clock_wall_ms();
+        FAULT_POINT("transfer-begun");
         copy_set_state(c, COPY_RECORD);
         if (!copy_record(c, true))
             copy_go_on(c);
@@ -370,6 +372,7 @@ static void on_published(void *arg, const struct err *err)
     struct copy *c = arg;
     c->op = NULL;
     if (!err) {
+        FAULT_POINT("transfer-completed");
         c->published = true;
         c->result.size = c->received;
         c->result.has_crc32c = true;

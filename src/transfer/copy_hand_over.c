@@ -5,6 +5,7 @@
  * Nothing is undone: what is under way to the store is waited for (until the deadline), the bytes
  * of the part that is being filled are let go, and how far it is is written down once more.
  */
+#include "core/buf.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "transfer/copy_private.h"
@@ -50,20 +51,32 @@ static void go_on(void *arg)
     copy_go_on(arg);
 }
 
+static void fail_slow(struct copy *c, int64_t spent_ms, int64_t run_ms)
+{
+    struct buf of = BUF_INIT(64);
+    if (c->size >= 0)
+        buf_printf(&of, " of %lld", (long long)c->size);
+    err_set(
+        &c->err, ERR_DEADLINE,
+        "%llu%s bytes arrived in %lld ms, which is too slow for the %lld s that a run may take, "
+        "and the rest cannot be fetched in another (its source serves no ranges, or receipts "
+        "are off); egress worker and egress fetch have no such limit",
+        (unsigned long long)c->received, buf_str(&of), (long long)spent_ms,
+        (long long)(run_ms + 999) / 1000);
+    buf_release(&of);
+}
+
 /* It cannot be finished in time, and there is nothing to hand over. */
 static void fail_late(struct copy *c)
 {
     const struct copy_deadline *d = c->rq.deadline;
     int64_t run_ms = stop_ms(c) ? d->stop_ms - d->began_ms : 0;
-    bool had_most = c->began_ms && clock_mono_ms() - c->began_ms > run_ms - run_ms / 8;
+    int64_t spent_ms = c->began_ms ? clock_mono_ms() - c->began_ms : 0;
+    bool had_most = spent_ms > run_ms - run_ms / 8;
     if (run_ms == 0)
         err_set(&c->err, ERR_CANCELLED, "stopped before a part of it was stored");
     else if (c->opened && !can_be_gone_on_with(c) && (whole_ms(c) > run_ms || had_most))
-        err_set(&c->err, ERR_DEADLINE,
-                "%llu bytes arrived in the %lld s that a run may take, and the rest cannot be "
-                "fetched in another (its source serves no ranges, or receipts are off); egress "
-                "worker and egress fetch have no such limit",
-                (unsigned long long)c->received, (long long)(run_ms + 999) / 1000);
+        fail_slow(c, spent_ms, run_ms);
     else
         err_set(&c->err, ERR_TIMEOUT, "the time of this run was up before a part was stored");
     copy_set_state(c, COPY_ABORT);

@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/crc32c.h"
+#include "core/fault_point.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "transfer/copy_private.h"
@@ -250,8 +251,10 @@ static void on_part_stored(void *arg, const struct err *err)
     struct copy *c = p->copy;
     p->op = NULL;
     c->in_flight--;
-    if (!err)
+    if (!err) {
+        FAULT_POINT("transfer-part-stored");
         copy_part_took(c, p);
+    }
     if (err && c->state == COPY_HAND_OVER) {
         log_info("%s: part %u is left out: %s", c->rq.key, p->number, err->msg);
         if (err->code == ERR_SPENT) /* then there is nothing to go on with */

@@ -67,6 +67,7 @@ bool copy_record(struct copy *c, bool now)
         .content_type = c->content_type,
         .content_encoding = c->content_encoding,
         .started_ms = c->begun_ms,
+        .written_ms = clock_wall_ms(),
         .hops = (c->rq.resume ? c->rq.resume->hops : 0) + (c->record_last ? 1 : 0),
         .n_crcs = c->n_crcs,
         .crcs = c->crcs,
@@ -143,6 +144,7 @@ static void on_reopened(void *arg, const struct err *err)
         return;
     }
     if (err && err->code == ERR_NOT_FOUND) { /* it was undone, or completed and then looked at */
+        log_warn("%s: begun anew: the upload that an earlier run has left is gone", c->rq.key);
         c->rq.resume = NULL;
         c->lost = true;
         copy_set_state(c, COPY_GATHER);

@@ -175,13 +175,17 @@ uint64_t plan_part_max(const struct plan_layout *layout)
 
 bool plan_layout_suits(const struct plan_layout *layout, const struct sink_limits *limits)
 {
-    uint64_t parts = 0;
+    uint64_t parts = 0, bytes = 0;
     for (int i = 0; i < PLAN_TIERS_MAX && layout->tiers[i].parts; i++) {
-        if (limits->equal_parts && layout->tiers[i].part_bytes != layout->tiers[0].part_bytes)
+        const struct plan_tier *t = &layout->tiers[i];
+        if (limits->equal_parts && t->part_bytes != layout->tiers[0].part_bytes)
             return false;
-        parts += layout->tiers[i].parts;
+        if (t->part_bytes < limits->part_min || t->part_bytes > limits->part_max)
+            return false;
+        parts += t->parts;
+        bytes += multiply_capped(t->parts, t->part_bytes);
     }
-    return parts <= limits->parts_max;
+    return parts <= limits->parts_max && (layout->size < 0 || bytes >= (uint64_t)layout->size);
 }
 
 int plan_outgrown(const struct plan_layout *layout, struct err *err)

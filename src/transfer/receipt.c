@@ -147,6 +147,7 @@ static void format_upload(const struct receipt_upload *u, struct buf *out)
     add_text(out, "content_type", u->content_type);
     add_text(out, "content_encoding", u->content_encoding);
     add_date(out, "started", u->started_ms);
+    add_date(out, "written", u->written_ms);
     buf_printf(out, ",\"hops\":%u", u->hops);
     buf_str_append(out, ",\"crc32c\":[");
     for (uint32_t i = 0; i < u->n_crcs; i++) {
@@ -318,6 +319,7 @@ static int read_upload(const json_t *object, struct receipt *r, struct err *err)
         read_text(object, "content_type", false, &u->content_type, err) < 0 ||
         read_text(object, "content_encoding", false, &u->content_encoding, err) < 0 ||
         read_date(object, "started", true, &u->started_ms, err) < 0 ||
+        read_date(object, "written", false, &u->written_ms, err) < 0 ||
         read_tiers(json_object_get(object, "layout"), &u->layout, err) < 0 ||
         read_crcs(json_object_get(object, "crc32c"), u, err) < 0)
         return -1;

@@ -45,6 +45,7 @@ struct receipt_upload {
     char *validator;                       /* the source's */
     char *content_type, *content_encoding; /* or NULL */
     int64_t started_ms;                    /* Unix time */
+    int64_t written_ms;                    /* Unix time, of this record; 0: not told */
     uint32_t hops;                         /* times it was handed over so far */
     uint32_t n_crcs;
     uint32_t *crcs; /* CRC32C of each part */

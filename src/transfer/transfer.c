@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/fault_point.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/text.h"
@@ -19,6 +20,7 @@ struct engine {
     struct engine_config config;
     struct part_pool *pool;         /* owned */
     unsigned moving;                /* slots taken */
+    struct transfer *asking;        /* those at their receipt or their details */
     struct transfer *copying;       /* those with a copy under way */
     struct transfer *first_waiting; /* for a slot; soonest to expire first */
     struct loop_task slot_task;
@@ -45,8 +47,9 @@ struct transfer {
     bool cancelled;
     struct source_job job;
     struct receipt receipt;
-    struct receipt_io *io; /* PHASE_RECEIPT, PHASE_RECORD */
-    struct copy *copy;     /* PHASE_COPY */
+    struct receipt_io *io;        /* PHASE_RECEIPT, PHASE_RECORD */
+    struct copy *copy;            /* PHASE_COPY */
+    struct transfer *next_asking; /* PHASE_RECEIPT, PHASE_DETAILS */
     struct transfer *next_copying;
     struct receipt_upload *resume; /* owned; what an earlier run has left, or NULL */
     bool marked;                   /* a marker lies beside the receipt (receipt.h) */
@@ -144,10 +147,21 @@ static void stop_waiting(struct transfer *t)
 
 /* ---- the end ---- */
 
+/* Its receipt and its details have been asked for. */
+static void stop_asking(struct transfer *t)
+{
+    struct transfer **at = &t->engine->asking;
+    while (*at && *at != t)
+        at = &(*at)->next_asking;
+    if (*at)
+        *at = t->next_asking;
+}
+
 static void finish(struct transfer *t, enum transfer_outcome outcome)
 {
     struct engine *engine = t->engine;
     bool held_slot = t->phase == PHASE_COPY || t->phase == PHASE_RECORD;
+    stop_asking(t);
     set_phase(t, PHASE_END);
     t->result.job = t->id;
     t->result.outcome = outcome;
@@ -201,6 +215,7 @@ static void on_recorded(void *arg, const struct err *err)
         err_prefix(&why, "stored, but its receipt could not be written");
         fail(t, &why);
     } else {
+        FAULT_POINT("transfer-receipt-written");
         finish(t, t->any_stored ? TRANSFER_STORED : TRANSFER_ALREADY);
     }
 }
@@ -328,8 +343,14 @@ static int check_key_is_free(const struct transfer *t, struct err *err)
 static bool can_resume(const struct transfer *t)
 {
     const struct receipt_upload *u = t->resume;
-    if (!u || t->index != t->receipt.n_outputs || strcmp(u->key, buf_str(&t->key)) != 0)
+    if (!u || t->index != t->receipt.n_outputs)
         return false;
+    if (strcmp(u->key, buf_str(&t->key)) != 0) {
+        log_warn("job %s: begun anew: what an earlier run has stored is of another key, \"%.200s\" "
+                 "(egress sweep removes it)",
+                 t->id, u->key);
+        return false;
+    }
     if (!plan_layout_suits(&u->layout, &t->engine->config.sink->limits)) {
         log_warn("job %s: begun anew: what an earlier run has stored is not cut as --part-layout "
                  "and --max-parts now want it (egress sweep removes it)",
@@ -413,6 +434,7 @@ static void on_details(void *arg, const struct err *err)
         fail(t, err ? err : &why);
         return;
     }
+    stop_asking(t);
     wait_for_slot(t);
 }
 
@@ -474,6 +496,8 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
     t->arg = arg;
     CHECK(strlen(job_id) <= JOB_ID_MAX);
     memcpy(t->id, job_id, strlen(job_id) + 1);
+    t->next_asking = engine->asking;
+    engine->asking = t;
     loop_post(engine->config.loop, &t->task, begin, t);
     return t;
 }
@@ -535,6 +559,8 @@ static void tick(void *arg)
         next = t->next_waiting;
         transfer_cancel(t);
     }
+    for (t = engine->asking; t && time_is_up(engine); t = t->next_asking)
+        transfer_cancel(t); /* completes from the loop */
     loop_timer_start(engine->config.loop, &engine->timer,
                      share_of_run(d->stop_ms - d->began_ms, TICK_MIN_MS, TICK_MAX_MS), tick,
                      engine);

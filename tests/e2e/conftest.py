@@ -12,6 +12,7 @@ from ceph import Ceph
 from daemon import Daemon
 from faultproxy import FaultProxy
 from lambda_runtime import Function
+from rie import Emulator
 from versitygw import VersityGW
 
 
@@ -76,6 +77,23 @@ def aws(tmp_path_factory):
     server.stop()
 
 
+def function_env(sim=None, s3=None, aws=None, queue=None, env=None):
+    """What a function's environment says of these."""
+    merged = {}
+    if sim is not None:
+        merged.update(sim.env)
+    if aws is not None:
+        merged.update(aws.env)
+        merged["AWS_ENDPOINT_URL"] = aws.url
+    if s3 is not None:
+        merged.update(s3.env)
+        merged["AWS_ENDPOINT_URL_S3"] = s3.url
+    if queue is not None:
+        merged["EGRESS_QUEUE"] = queue.url
+    merged.update(env or {})
+    return {name: str(value) for name, value in merged.items() if value is not None}
+
+
 @pytest.fixture
 def function(request, tmp_path_factory):
     """function(sim=s, s3=ceph, aws=aws, queue=q, env={...}) runs build/bootstrap (EGRESS_BOOTSTRAP)
@@ -84,21 +102,8 @@ def function(request, tmp_path_factory):
     functions = []
     request.node.programs = getattr(request.node, "programs", []) + [functions]
 
-    def start(sim=None, s3=None, aws=None, queue=None, env=None):
-        merged = {}
-        if sim is not None:
-            merged.update(sim.env)
-        if aws is not None:
-            merged.update(aws.env)
-            merged["AWS_ENDPOINT_URL"] = aws.url
-        if s3 is not None:
-            merged.update(s3.env)
-            merged["AWS_ENDPOINT_URL_S3"] = s3.url
-        if queue is not None:
-            merged["EGRESS_QUEUE"] = queue.url
-        merged.update(env or {})
-        merged = {name: str(value) for name, value in merged.items() if value is not None}
-        functions.append(Function(merged, home))
+    def start(**where):
+        functions.append(Function(function_env(**where), home))
         return functions[-1]
 
     yield start
@@ -114,6 +119,23 @@ def serve(egress, tmp_path):
         return Daemon(egress, tmp_path, to, *flags, sim=sim, s3=s3, env=env).start(wait)
 
     return start
+
+
+@pytest.fixture
+def emulator(request, tmp_path_factory):
+    """emulator(program, timeout_s=60, sim=s, ...) runs a build of bootstrap in AWS's Runtime
+    Interface Emulator; the rest is as with `function`."""
+    home = tmp_path_factory.mktemp("emulator")
+    emulators = []
+    request.node.programs = getattr(request.node, "programs", []) + [emulators]
+
+    def start(program, timeout_s=60, **where):
+        emulators.append(Emulator(program, timeout_s, function_env(**where), home))
+        return emulators[-1]
+
+    yield start
+    for one in emulators:
+        one.finish()
 
 
 @pytest.fixture

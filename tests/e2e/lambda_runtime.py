@@ -218,8 +218,12 @@ class Function:
             assert time.monotonic() < until, f"no answer:\n{self.run.text('stderr')}"
         return invocation.outcome
 
+    def lines(self, stream):
+        """What the program has written there."""
+        return self.run.text(stream).splitlines()
+
     def log(self):
-        return [json.loads(line) for line in self.run.text("stderr").splitlines()]
+        return [json.loads(line) for line in self.lines("stderr")]
 
     def outcomes(self):
         """The one line that each event has."""
@@ -228,7 +232,7 @@ class Function:
     def metrics(self):
         """NAME -> sum or list of values, of all invocations."""
         total = {}
-        for line in self.run.text("stdout").splitlines():
+        for line in self.lines("stdout"):
             metrics = json.loads(line)
             directive = metrics.pop("_aws")["CloudWatchMetrics"][0]
             assert directive["Namespace"] == "Egress"
@@ -238,9 +242,12 @@ class Function:
                 total[name] = total[name] + value if name in total else value
         return total
 
-    def finish(self):
+    def stop(self):
         self.run.kill()
         self.api.stop()
+
+    def finish(self):
+        self.stop()
         result = self.run.result()
         output = result.stdout + result.stderr
         programs.assert_no_sanitizer_report("bootstrap", output)

@@ -218,3 +218,8 @@ def test_the_commands_of_the_original(cloud, tmp_path, code_bucket):
     sam.run("sam", "deploy", "--template-file", packaged, "--stack-name", "mine",
             "--parameter-overrides", "BatchSize=1", **env)  # fmt: skip
     assert cloud.deployments[-1] == {**given, "BatchSize": "1"}
+    sam.run("sam", "deploy", "--template-file", packaged, "--stack-name", "mine",
+            "--parameter-overrides", "KeyTemplate=labels/{job_id}.json", **env)  # fmt: skip
+    last = {**given, "BatchSize": "1", "KeyTemplate": "labels/{job_id}.json"}
+    assert cloud.deployments[-1] == last and cloud.buckets["outputs"] == MINE
+    assert stack.resources["OutputBucket"] == "outputs", "it was not made a second time"

@@ -11,7 +11,7 @@ from programs import ROOT
 MAN = (ROOT / "docs" / "egress.1").read_text()
 README = (ROOT / "README.md").read_text()
 COMMANDS = ("fetch", "invoke", "sync", "verify", "sweep", "worker", "serve", "status", "retry",
-            "pause", "resume", "journal", "doctor", "help")
+            "pause", "resume", "doctor", "journal", "help")
 
 
 def man_section(macro, title):

@@ -1,54 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Lambda program: what it makes of every kind of event, and of a runtime API that misbehaves."""
+"""The Lambda program: what it makes of every kind of event."""
 
-import base64
 import hashlib
 import http.server
 import json
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
-import programs
+from lambda_events import FORMS, SCHEDULE, TOKEN, to_bucket, v1, v2, webhook
+from lambda_events import jobs  # noqa: F401 (fixture)
 from lambda_runtime import Poller
 from stores import bucket, directory  # noqa: F401 (fixtures)
-
-TOKEN = "the-token.of_this~webhook"
-
-
-def webhook(job, **members):
-    return json.dumps({"id": job, "event": "job_complete", "msg": "it is done", **members})
-
-
-def v1(body, method="POST", **members):
-    return {"httpMethod": method, "path": "/job-complete", "body": body, **members}
-
-
-def v2(body, method="POST", **members):
-    context = {"http": {"method": method, "path": "/job-complete"}}
-    return {"version": "2.0", "requestContext": context, "body": body, **members}
-
-
-def encoded(body, method="POST", **members):
-    text = base64.b64encode(body.encode()).decode()
-    return v2(text, method, isBase64Encoded=True, **members)
-
-
-FORMS = {"v1": v1, "v2": v2, "base64": encoded}
-SCHEDULE = {"id": "x", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
-
-
-def to_bucket(bucket):
-    return {"BUCKET_NAME": bucket.bucket, "PREFIX": bucket.prefix}
-
-
-@pytest.fixture
-def jobs(sim):
-    return sim("--generate", 3, "--size", 1000)
-
 
 # ---- without a queue ---------------------------------------------------------------------------
 
@@ -446,6 +411,17 @@ def test_the_token_is_a_secret(function, jobs, aws, bucket):
     assert f.invoke({"id": other}).json["status"] == "stored"
 
 
+def test_the_secret_is_fetched_once(function, jobs, aws, bucket, faultproxy):
+    secret = aws.secret(token_of(jobs))
+    proxy = faultproxy(aws.url)
+    env = {**to_bucket(bucket), "SECRET_ARN": secret,
+           "AWS_ENDPOINT_URL_SECRETS_MANAGER": proxy.url}  # fmt: skip
+    f = function(s3=bucket.s3, aws=aws, env=env)
+    for job in jobs.ids():
+        assert f.invoke({"id": job}).json["status"] == "stored"
+    assert len(proxy.log()) == 1
+
+
 @pytest.mark.parametrize("way", ["direct", "queue", "schedule"])
 def test_the_token_was_rotated(function, jobs, aws, bucket, way):
     ids = jobs.ids()
@@ -515,11 +491,37 @@ def test_a_schedule_puts_into_the_queue_what_is_missing(function, jobs, aws, buc
     f = function(sim=jobs, s3=bucket.s3, aws=aws, queue=queue, env=to_bucket(bucket))
     assert f.invoke({"id": ids[1]}).json["status"] == "stored"
     answer = f.invoke({**SCHEDULE, "source": source}).json
-    assert answer == {"status": "synced", "listed": 3, "stored": 1, "missing": 2, "queued": 2}
+    assert answer == {"status": "synced", "listed": 3, "stored": 1, "missing": 2, "under_way": 0,
+                      "queued": 2}  # fmt: skip
     assert sorted(body["id"] for body in queue.bodies()) == sorted([ids[0], ids[2]])
     assert bucket.receipts() == [ids[1]], "it transfers nothing itself"
     assert f.metrics()["RepairedBySync"] == 2
     assert f.outcomes()[-1]["outcome"] == "synced"
+
+
+def test_a_schedule_leaves_alone_what_is_under_way(function, egress, sim, aws, bucket):
+    """Each time it would be fetched twice."""
+    s = sim("--generate", 2, "--size", "60M", "--seed", 5, "--set", "body_rate=15M")
+    one, other = s.ids()
+    queue = aws.queue(VisibilityTimeout=60)
+    where = {"sim": s, "s3": bucket.s3, "aws": aws, "queue": queue, "env": to_bucket(bucket)}
+    worker = function(**where)
+    under_way = worker.api.send({"id": one})
+    deadline = time.monotonic() + 20
+    while not bucket.receipts():  # in state "uploading"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    answer = function(**where).invoke(SCHEDULE).json
+    assert (answer["missing"], answer["under_way"], answer["queued"]) == (2, 1, 1)
+    env = {**aws.env, "AWS_ENDPOINT_URL_S3": bucket.s3.url, **bucket.s3.env}
+    sync = ("sync", "--queue", queue.url, "--to", bucket.to)
+    r = egress(*sync, "--dry-run", sim=s, env=env).ok()
+    assert f"under way      {one}" in r.stdout and f"missing        {other}" in r.stdout
+    r = egress(*sync, sim=s, env=env).ok()
+    assert "1 of the missing is under way, and not put into the queue again\n" in r.stdout
+    assert "1 repaired (put into the queue), 0 failed\n" in r.stdout
+    assert under_way.done.wait(30)
+    assert queue.bodies() == [{"id": other}] * 2
 
 
 def test_a_schedule_that_fails(function, jobs, aws, bucket):
@@ -532,172 +534,3 @@ def test_a_schedule_that_fails(function, jobs, aws, bucket):
     jobs.stop()
     f = function(sim=jobs, s3=bucket.s3, aws=aws, queue=aws.queue(), env=to_bucket(bucket))
     assert f.invoke(SCHEDULE).error["errorType"] == "Egress.network"
-
-
-# ---- deadlines ---------------------------------------------------------------------------------
-
-
-def test_a_large_output_takes_several_invocations(function, sim, aws, bucket):
-    """Two and a half seconds each, at a pace at which it takes seven without them."""
-    s = sim("--generate", 1, "--size", "140M", "--seed", 5, "--set", "body_rate=20M")
-    (job,) = s.ids()
-    queue = aws.queue(VisibilityTimeout=60)
-    f = function(sim=s, s3=bucket.s3, aws=aws, queue=queue, env=to_bucket(bucket))
-    queue.send(job)
-    poller = Poller(f, queue)
-    hops = 0
-    while not bucket.object_keys():
-        began = time.monotonic()
-        assert poller.deliver(deadline_s=2.5)[1].failures() == []
-        assert time.monotonic() - began < 2.5
-        hops += 1
-        assert hops < 30
-    assert hops >= 5
-    assert queue.counts() == (0, 0)
-    assert [line["outcome"] for line in f.outcomes()] == ["handed over"] * (hops - 1) + ["stored"]
-    assert f.metrics()["HandedOver"] == hops - 1
-    (key,) = bucket.object_keys()
-    assert hashlib.sha256(bucket.get(key)).hexdigest() == s.digest(job)
-    bucket.assert_nothing_open()
-
-
-def test_direct_hands_over_to_the_queue(function, sim, aws, bucket):
-    s = sim("--generate", 1, "--size", "60M", "--set", "body_rate=15M")
-    (job,) = s.ids()
-    queue = aws.queue(VisibilityTimeout=60)
-    f = function(sim=s, s3=bucket.s3, aws=aws, queue=queue, env=to_bucket(bucket))
-    assert f.invoke({"id": job}, deadline_s=2.5).json == {"status": "handed over", "job": job}
-    assert Poller(f, queue).deliver()[1].failures() == []
-    assert bucket.object_keys() != []
-    f = function(sim=s, s3=bucket.s3, env=to_bucket(bucket))
-    assert f.invoke({"id": job}).json["status"] == "already stored"
-
-
-def test_without_a_queue_the_sender_comes_again(function, sim, bucket):
-    s = sim("--generate", 1, "--size", "45M", "--set", "body_rate=15M")
-    (job,) = s.ids()
-    f = function(sim=s, s3=bucket.s3, env=to_bucket(bucket))
-    body = f.invoke(v1(webhook(job)), deadline_s=2.5).proxied(500)
-    assert body["error"] == "timeout" and "again" in body["message"]
-    record = {"messageId": "m", "body": webhook(job), "eventSource": "aws:sqs"}
-    assert f.invoke({"Records": [record]}, deadline_s=1).failures() == ["m"]
-    assert f.outcomes()[-1]["outcome"] == "later"
-    assert f.invoke(v1(webhook(job))).proxied(200)["status"] == "stored"
-
-
-# ---- the runtime API ---------------------------------------------------------------------------
-
-BAD = {
-    "no request id": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-    "server fault": b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
-    "not found": b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
-    "redirect": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
-    "garbage": b"\x00\xff\r\n\r\n",
-    "nothing": b"",
-    "half a header": b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Re",
-    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_malformed_answers_of_the_runtime_api(function, jobs, bucket, case):
-    job = jobs.ids()[0]
-    f = function(sim=jobs, s3=bucket.s3, env=to_bucket(bucket))
-    f.api.say(BAD[case])
-    assert f.invoke({"id": job}).json["status"] == "stored"
-    (line,) = [line for line in f.log() if line["level"] == "error"]
-    assert line["msg"].startswith("runtime API: ")
-    asked = [at for what, at in f.api.asked if what.startswith("GET")]
-    assert asked[1] - asked[0] >= 0.1, "after a pause"
-
-
-@pytest.mark.parametrize("deadline", [None, "soon", "-5", "1", "9" * 40])
-def test_malformed_deadlines(function, jobs, bucket, deadline):
-    f = function(sim=jobs, s3=bucket.s3, env=to_bucket(bucket))
-    outcome = f.invoke({"id": jobs.ids()[0]}, Lambda_Runtime_Deadline_Ms=deadline)
-    assert outcome.json["status"] == "stored"
-    assert [line for line in f.log() if "deadline" in line["msg"] and line["level"] == "warn"]
-
-
-def test_it_gives_up_for_lambda_to_start_afresh(function, bucket):
-    f = function(s3=bucket.s3, env=to_bucket(bucket))
-    for _ in range(20):
-        f.api.say(BAD["server fault"])
-    result = f.run.wait(20)
-    assert result.returncode == 1
-    assert len(f.api.asked) == 6
-    assert "6 failures in a row" in f.log()[-1]["msg"]
-
-
-def test_there_may_be_no_event_for_long(function, jobs, bucket):
-    """No time-out of ours ends the wait for one."""
-    env = {**to_bucket(bucket), "EGRESS_READ_TIMEOUT": "1s", "EGRESS_CONNECT_TIMEOUT": "1s"}
-    f = function(sim=jobs, s3=bucket.s3, env=env)
-    time.sleep(3)
-    assert f.invoke({"id": jobs.ids()[0]}).json["status"] == "stored"
-    assert len([what for what, _ in f.api.asked if what.startswith("GET")]) <= 2
-    assert f.outcomes() == f.log()
-
-
-def test_refused_answers(function, jobs, bucket):
-    """The event is lost to us then; Lambda knows what to do with it."""
-    f = function(sim=jobs, s3=bucket.s3, env=to_bucket(bucket))
-    f.api.answers.put(403)
-    f.api.send({"id": jobs.ids()[0]})
-    assert f.invoke({"id": jobs.ids()[0]}).json["status"] == "already stored"
-    assert any("403" in line["msg"] for line in f.log())
-
-
-# ---- settings ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "env, says",
-    [
-        ({}, "BUCKET_NAME"),
-        ({"PREFIX": "x"}, "BUCKET_NAME"),
-        ({"BUCKET_NAME": "a/b"}, "PREFIX"),
-        ({"BUCKET_NAME": "b", "EGRESS_MEMORY": "3"}, "EGRESS_MEMORY"),
-        ({"BUCKET_NAME": "b", "EGRESS_KEY": "{nonsense}"}, "nonsense"),
-        ({"BUCKET_NAME": "b", "WEBHOOK_TOKEN": "short"}, "WEBHOOK_TOKEN"),
-    ],
-    ids=str,
-)
-def test_wrong_settings_are_an_error_of_the_start(function, env, says):
-    f = function(env=env)
-    result = f.run.wait(20)
-    assert result.returncode == 1
-    assert says in f.api.init_error.error["errorMessage"]
-    assert f.api.init_error.error["errorType"] == "Egress.config"
-    assert [line["level"] for line in f.log()] == ["error"]
-    assert [what for what, _ in f.api.asked] == ["POST /2018-06-01/runtime/init/error"]
-
-
-def test_not_started_by_lambda(function):
-    f = function(env={"AWS_LAMBDA_RUNTIME_API": ""})
-    assert f.run.wait(20).returncode == 2
-    assert "egress invoke" in f.log()[0]["msg"]
-
-
-def test_the_first_question_comes_before_anything_else(function, aws, bucket):
-    """No secret, no credentials, no queue before there is an event that needs them."""
-    env = {**to_bucket(bucket), "SECRET_ARN": "s", "EGRESS_QUEUE": "http://127.0.0.1:1/1/q"}
-    f = function(env=env)
-    deadline = time.monotonic() + 10
-    while not f.api.asked and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert f.api.asked[0][0] == "GET /2018-06-01/runtime/invocation/next"
-    assert f.log() == []
-
-
-def test_a_directory_will_do(function, jobs, directory):
-    job = jobs.ids()[0]
-    f = function(sim=jobs, env={"EGRESS_TO": directory.to})
-    assert f.invoke(v1(webhook(job))).proxied(200)["status"] == "stored"
-    assert directory.receipts() == [job]
-
-
-def test_it_links_only_what_it_needs():
-    names = subprocess.run(["nm", programs.BOOTSTRAP], capture_output=True, text=True, check=True)
-    assert "lambda_main" in names.stdout
-    assert "cli_main" not in names.stdout and "cmd_fetch" not in names.stdout

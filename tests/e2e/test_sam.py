@@ -64,6 +64,43 @@ def test_names_of_the_original():
     )
 
 
+def test_what_there_is():
+    """What users were promised of the resources."""
+    template = sam.read()
+    resources = template["Resources"]
+
+    def of(name):
+        return resources[name]["Properties"]
+
+    for name in FUNCTIONS:
+        assert resources[name]["Metadata"] == {"BuildMethod": "makefile"}
+        assert of(f"{name}Logs")["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    shared = template["Globals"]["Function"]
+    assert shared["Runtime"] == "provided.al2023"
+    assert shared["Architectures"] == [{"Ref": "Architecture"}]
+    route = of("EgressFunction")["Events"]["JobCompleteRoute"]["Properties"]
+    assert route == {"Path": "/job-complete", "Method": "post"}
+    assert "/Prod/job-complete?token=" in json.dumps(template["Outputs"]["EgressAPI"])
+    (api,) = template["Globals"]["Api"]["MethodSettings"]
+    assert api["ThrottlingRateLimit"] == {"Ref": "WebhookRateLimit"}
+    assert of("EgressWorkerFunction")["RecursiveLoop"] == "Allow"
+    assert of("EgressWorkerFunction")["Events"]["Sync"]["Type"] == "Schedule"
+    assert of("EgressWorkerQueue")["ScalingConfig"] == {
+        "MaximumConcurrency": {"Ref": "MaximumConcurrency"}
+    }
+    assert resources["OutputBucket"]["DeletionPolicy"] == "Retain"
+    bucket = of("OutputBucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"] and bucket["NotificationConfiguration"] == {
+        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+    }
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled" and rule["AbortIncompleteMultipartUpload"]
+    alarms = {n for n, r in resources.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+    documented = (programs.ROOT / "docs" / "aws.md").read_text()
+    assert alarms == set(re.findall(r"^\| `(\w+Alarm)` \|", documented, re.M)) and len(alarms) == 6
+
+
 def test_no_aliases():
     """CloudFormation does not read YAML's aliases."""
     text = sam.TEMPLATE.read_text()

@@ -484,6 +484,22 @@ static void test_list_that_makes_no_sense(void **state)
     s3_bench_close(&b, 5);
 }
 
+/* Another token each time, and never a key. */
+static void test_list_without_an_end(void **state)
+{
+    (void)state;
+    enum { ENOUGH = 1500 };
+    static struct scripted_answer answers[ENOUGH];
+    for (size_t i = 0; i < ENOUGH; i++)
+        answers[i] = (struct scripted_answer){
+            "200 OK\r\n", i % 2 ? PAGE(MORE("t1"), "") : PAGE(MORE("t2"), ""), SCRIPTED_KEEP};
+    struct s3_bench b = {0};
+    s3_bench_open(&b, answers, ENOUGH);
+    s3_list(b.s3, "", s3_bench_key, s3_bench_done, &b);
+    s3_bench_fails(&b, ERR_PROTOCOL, "does not come to an end");
+    s3_bench_close(&b, 1000);
+}
+
 static void test_list_cancelled_by_its_receiver(void **state)
 {
     (void)state;
@@ -516,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_list_that_makes_no_sense),
+        cmocka_unit_test(test_list_without_an_end),
         cmocka_unit_test(test_list_cancelled_by_its_receiver),
     };
     return cmocka_run_group_tests(tests, s3_bench_set_up, NULL);

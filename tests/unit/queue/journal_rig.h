@@ -162,6 +162,27 @@ static inline enum journal_accepted accept_job(struct rig *rig, const char *id, 
     return rq.accepted;
 }
 
+/* Jobs named by the format and a number from 0 on, in a few commits; each ten of them expire
+ * together, 1970. */
+static inline void accept_many(struct rig *rig, const char *format, int n)
+{
+    struct journal_accept *rq = xcalloc((size_t)n, sizeof(*rq));
+    struct waiting w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+    for (int i = 0; i < n; i++) {
+        rq[i].request = (struct journal_request){JOURNAL_ACCEPT, on_done, &w};
+        rq[i].expires_ms = 1000000 + i / 10;
+        snprintf(rq[i].job, sizeof(rq[i].job), format, i);
+        journal_submit(rig->journal, &rq[i].request);
+    }
+    pthread_mutex_lock(&w.lock);
+    while (w.done < n)
+        pthread_cond_wait(&w.wake, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    for (int i = 0; i < n; i++)
+        assert_done(&rq[i].request);
+    free(rq);
+}
+
 enum { CLAIMED_MAX = 300 };
 static struct journal_job claimed[CLAIMED_MAX];
 

@@ -185,11 +185,7 @@ static void retrying_all_that_died(void **state)
     struct rig *rig = *state;
     enum { N = 600 };
     open_journal(rig);
-    for (int i = 0; i < N; i++) {
-        char id[16];
-        snprintf(id, sizeof(id), "job-%d", i);
-        accept_job(rig, id, 0);
-    }
+    accept_many(rig, "job-%d", N);
     witness(rig, "UPDATE jobs SET state = 5, place_ms = received_ms, ended_ms = received_ms");
     open_again(rig);
     assert_int_equal(stats(rig).jobs[JOURNAL_DEAD], N);

@@ -6,9 +6,11 @@
 
 #include <fcntl.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/buf.h"
@@ -209,6 +211,12 @@ bool rig_ended(struct rig *r)
     return r->ends > 0;
 }
 
+bool rig_none_under_way(struct rig *r)
+{
+    return rig_counts(r).running == 0 && rig_jobs(r, JOURNAL_READY) == 0 &&
+           rig_jobs(r, JOURNAL_WAITING) == 0 && rig_jobs(r, JOURNAL_RUNNING) == 0;
+}
+
 struct dispatcher_counts rig_counts(const struct rig *r)
 {
     struct dispatcher_counts counts;
@@ -243,13 +251,33 @@ enum journal_accepted rig_accept(struct rig *r, const char *id, int64_t expires_
     return rq.accepted;
 }
 
+void rig_accept_all(struct rig *r, const struct source_job *jobs, unsigned n)
+{
+    struct journal_accept *rqs = xcalloc(n, sizeof(rqs[0]));
+    sem_t done;
+    CHECK(sem_init(&done, 0, 0) == 0);
+    for (unsigned i = 0; i < n; i++) {
+        rqs[i].request =
+            (struct journal_request){.kind = JOURNAL_ACCEPT, .done = on_done, .arg = &done};
+        rqs[i].expires_ms = jobs[i].expires_ms;
+        memcpy(rqs[i].job, jobs[i].id, sizeof(rqs[i].job));
+        journal_submit(r->journal, &rqs[i].request);
+    }
+    for (unsigned i = 0; i < n; i++)
+        CHECK(sem_wait(&done) == 0);
+    for (unsigned i = 0; i < n; i++)
+        CHECK(rqs[i].request.err.code == ERR_NONE && rqs[i].accepted == JOURNAL_NEW);
+    sem_destroy(&done);
+    free(rqs);
+}
+
 void rig_accept_many(struct rig *r, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        char id[16];
-        snprintf(id, sizeof(id), "job-%03u", i);
-        CHECK(rig_accept(r, id, 0) == JOURNAL_NEW);
-    }
+    struct source_job *jobs = xcalloc(n, sizeof(jobs[0]));
+    for (unsigned i = 0; i < n; i++)
+        snprintf(jobs[i].id, sizeof(jobs[i].id), "job-%03u", i);
+    rig_accept_all(r, jobs, n);
+    free(jobs);
 }
 
 void rig_pause(struct rig *r, bool paused)
@@ -282,6 +310,23 @@ int64_t rig_jobs(struct rig *r, enum journal_state state)
     rig_ask(r, &rq.request);
     CHECK(rq.request.err.code == ERR_NONE);
     return rq.jobs[state];
+}
+
+/* ---- the disk ---- */
+
+static struct rlimit limit_before;
+
+void rig_fill_disk(void)
+{
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &limit_before) == 0);
+    struct rlimit limit = limit_before;
+    limit.rlim_cur = 1;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+void rig_free_disk(void)
+{
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit_before) == 0);
 }
 
 /* ---- the log ---- */

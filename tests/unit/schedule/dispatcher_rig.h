@@ -52,11 +52,14 @@ void rig_forget(struct rig *r);
 void rig_free(struct rig *r);
 
 bool rig_ended(struct rig *r);
+bool rig_none_under_way(struct rig *r); /* nor to be begun */
 struct dispatcher_counts rig_counts(const struct rig *r);
 
 /* To the journal, and waits for it. */
 void rig_ask(struct rig *r, struct journal_request *request);
 enum journal_accepted rig_accept(struct rig *r, const char *id, int64_t expires_ms);
+/* Their ids and their expiry. Sent together. */
+void rig_accept_all(struct rig *r, const struct source_job *jobs, unsigned n);
 void rig_accept_many(struct rig *r, unsigned n); /* job-000, job-001, ... */
 void rig_pause(struct rig *r, bool paused);
 /* The caller releases it. */
@@ -64,6 +67,10 @@ void rig_get(struct rig *r, const char *id, struct journal_get *get);
 enum journal_state rig_state(struct rig *r, const char *id);
 /* How many are in a state. */
 int64_t rig_jobs(struct rig *r, enum journal_state state);
+
+/* From now on no file of this process can grow; until rig_free_disk(). */
+void rig_fill_disk(void);
+void rig_free_disk(void);
 
 /* What was logged since rig_init(); until the next line. */
 const char *rig_log(void);

@@ -160,7 +160,9 @@ static void test_verdicts(void **state)
         {ERR_INTERNAL, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_INTERNAL, 5, 10},
         {ERR_HTTP, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_HTTP, 5, 10, 407},
         {ERR_CONFLICT, JOB_COMPLETE, false, 1, 0, CONSUMED, ERR_CONFLICT, 0, 0},
-        {ERR_DEADLINE, JOB_COMPLETE, false, 1, 0, CONSUMED, ERR_DEADLINE, 0, 0},
+        /* A setting cures these, or `egress worker`. */
+        {ERR_TOO_LARGE, JOB_COMPLETE, false, 1, 0, CONSUME_LATER, ERR_TOO_LARGE, 5, 10},
+        {ERR_DEADLINE, JOB_COMPLETE, false, 2, 0, CONSUME_LATER, ERR_DEADLINE, 10, 20},
     };
     static const struct consumer_config config = {
         .unknown_delay_s = 7, .backoff_min_s = 10, .backoff_max_s = 100};

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "schedule/sync.h"
@@ -27,6 +28,7 @@ struct rig {
     struct fake_source *source;
     struct fake_sink *sink;
     struct sync *sync;
+    bool tell_under_way;
     struct source_job jobs[JOBS_MAX];
     size_t n;
     struct buf missing;
@@ -65,8 +67,10 @@ static void put_receipt(struct rig *r, const char *id, const char *text)
     free(key);
 }
 
-/* As a run leaves it that has stored the job, or that was killed in mid-upload. */
-static void put_receipt_in(struct rig *r, const char *id, enum receipt_state state)
+/* As a run leaves it that has stored the job, or that was killed in mid-upload; written_ms: of the
+ * latter, when it last wrote it, or 0. */
+static void put_receipt_of(struct rig *r, const char *id, enum receipt_state state,
+                           int64_t written_ms)
 {
     struct err err = {0};
     struct buf text = BUF_INIT(RECEIPT_BYTES_MAX);
@@ -74,7 +78,8 @@ static void put_receipt_in(struct rig *r, const char *id, enum receipt_state sta
                                     .id = xstrdup("u"),
                                     .attempt = xstrdup("0123456789abcdef0123456789abcdef"),
                                     .validator = xstrdup("\"v\""),
-                                    .started_ms = 1579533001250};
+                                    .started_ms = 1579533001250,
+                                    .written_ms = written_ms};
     struct sink_limits limits = {.part_min = 5 << 20, .part_max = 1 << 30, .parts_max = 10000};
     assert_int_equal(plan_layout_for(100 << 20, &limits, 64 << 20, &upload.layout, &err), 0);
     struct receipt receipt = {.state = state,
@@ -100,6 +105,11 @@ static void put_receipt_in(struct rig *r, const char *id, enum receipt_state sta
     buf_release(&text);
 }
 
+static void put_receipt_in(struct rig *r, const char *id, enum receipt_state state)
+{
+    put_receipt_of(r, id, state, 0);
+}
+
 static void on_end(void *arg, const struct err *err)
 {
     struct rig *r = arg;
@@ -118,6 +128,7 @@ static void start(struct rig *r, int64_t since_ms, bool receipts)
     struct sync_config config = {.source = fake_source_base(r->source),
                                  .sink = receipts ? fake_sink_base(r->sink) : NULL,
                                  .since_ms = since_ms,
+                                 .tell_under_way = r->tell_under_way,
                                  .on_end = on_end,
                                  .arg = r};
     r->sync = sync_start(r->loop, &config);
@@ -264,6 +275,35 @@ static void what_lies_beside_a_marker_is_read(void **state)
     end(&r);
 }
 
+/* Behind the others, whenever they expire; only if that was asked for. */
+static void what_is_under_way_is_told_apart(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"running", "killed", "of-an-older-version", "ahead", "new"};
+    for (int told = 0; told < 2; told++) {
+        struct rig r;
+        init(&r);
+        int64_t now_ms = clock_wall_ms();
+        const int64_t written_ms[] = {now_ms - 14 * 60 * 1000, now_ms - 16 * 60 * 1000, 0,
+                                      now_ms + 24 * 3600 * 1000};
+        for (int i = 0; i < 5; i++)
+            add(&r, ids[i], i + 1);
+        for (int i = 0; i < 4; i++) {
+            put_marker(&r, ids[i]);
+            put_receipt_of(&r, ids[i], RECEIPT_UPLOADING, written_ms[i]);
+        }
+        r.tell_under_way = told;
+        start(&r, 0, true);
+        finish(&r);
+        assert_string_equal(buf_str(&r.missing),
+                            told ? "killed of-an-older-version ahead new running "
+                                 : "running killed of-an-older-version ahead "
+                                   "new ");
+        assert_true(r.counts.missing == 5 && r.counts.under_way == (size_t)told);
+        end(&r);
+    }
+}
+
 static void without_receipts(void **state)
 {
     (void)state;
@@ -382,6 +422,7 @@ int main(void)
         cmocka_unit_test(what_is_left_out),
         cmocka_unit_test(what_comes_twice),
         cmocka_unit_test(what_lies_beside_a_marker_is_read),
+        cmocka_unit_test(what_is_under_way_is_told_apart),
         cmocka_unit_test(without_receipts),
         cmocka_unit_test(nothing_to_compare),
         cmocka_unit_test(what_is_not_known_is_an_error),

@@ -31,7 +31,7 @@ struct fake_source_config {
     struct err describe_err;  /* code != 0: describe fails with it */
     enum job_state state;
     bool expired;
-    int outputs;                     /* of every job; 0: one, -1: none */
+    int outputs; /* of every job; 0: one, -1: none */
     /* n_listed of them, borrowed; in that order. describe takes the expiry from here. */
     const struct source_job *listed;
     size_t n_listed;

@@ -268,6 +268,14 @@ static void layouts_that_suit(void **state)
     assert_true(plan_layout_suits(&known, &limits));
     limits.parts_max = 127;
     assert_false(plan_layout_suits(&known, &limits));
+    struct plan_layout made_up = known; /* by whoever has written into the receipt */
+    made_up.tiers[0].parts--;
+    assert_false(plan_layout_suits(&made_up, &s3));
+    made_up = growing;
+    made_up.tiers[0].part_bytes = s3.part_min - 1;
+    assert_false(plan_layout_suits(&made_up, &s3));
+    made_up.tiers[0].part_bytes = s3.part_max + 1;
+    assert_false(plan_layout_suits(&made_up, &s3));
 }
 
 static void parts_of_a_size_that_became_known(void **state)

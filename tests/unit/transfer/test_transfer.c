@@ -822,6 +822,22 @@ static void test_no_time_left_for_a_job(void **state)
     end(&r);
 }
 
+/* Nor for one whose receipt does not come, which nothing else would end here. */
+static void test_no_time_left_to_ask(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r);
+    r.to.held = "read";
+    r.run_ms = 600;
+    go(&r, 3, UINT32_MAX);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(r.jobs[i].outcome, TRANSFER_FAILED);
+        assert_int_equal(r.jobs[i].err.code, ERR_TIMEOUT);
+    }
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -849,6 +865,7 @@ int main(void)
         cmocka_unit_test(test_a_run_that_fails_keeps_what_there_is),
         cmocka_unit_test(test_held_up_by_another),
         cmocka_unit_test(test_no_time_left_for_a_job),
+        cmocka_unit_test(test_no_time_left_to_ask),
     };
     log_init(stderr, LOG_ERROR, LOG_HUMAN);
     return cmocka_run_group_tests(tests, NULL, NULL);
