@@ -39,7 +39,8 @@ units=$work/prefix/lib/systemd/system
 systemd-analyze verify --man=no "$units/egress.service" "$units/egress.socket"
 systemd-analyze security --offline=true --threshold=20 --no-pager "$units/egress.service" |
     tail -1
-systemd-sysusers --root="$work/root" --dry-run "$work/prefix/lib/sysusers.d/egress.conf" >/dev/null
+systemd-sysusers --root="$work/root" --dry-run "$work/prefix/lib/sysusers.d/egress.conf" \
+    >"$work/log" 2>&1 || { cat "$work/log"; fail "systemd-sysusers"; }
 
 make -C "$work/clone" uninstall DESTDIR="$work/root" PREFIX=/usr >/dev/null
 left=$(find "$work/root" -type f)
