@@ -7,7 +7,8 @@
 #   make check      build, layer check, linters, unit tests, end-to-end tests, sanitizers
 #   make check-all  what takes longer: faults in every call, a second S3 server, end-to-end tests
 #                   under the sanitizers, threads under theirs, fuzzing, packaging
-#   make bench      measures; see docs/performance.md; ONLY=fetch or ONLY=startup: that alone
+#   make bench      measures; see docs/performance.md; ONLY=fetch, ONLY=startup or ONLY=webhooks:
+#                   that alone
 #   make lambda     the Lambda program as one static file, build/lambda/ARCH/bootstrap; ARCH=x86_64
 #                   (as it is without) or ARCH=arm64
 #   make static     egress itself as such a file, build/static-ARCH/egress
@@ -299,7 +300,7 @@ demo:
 	+@$(MAKE) $(PARALLEL) programs
 	@tools/demo.sh
 
-ONLY ?= fetch startup
+ONLY ?= fetch startup webhooks
 .PHONY: bench
 bench:
 	@tools/install-deps.sh bench
@@ -308,7 +309,7 @@ bench:
 	@for name in $(ONLY); do $(PYTHON) bench/$$name.py || exit 1; done
 
 .PHONY: bench-programs
-bench-programs: $(BENCH_PROGRAMS)
+bench-programs: $(BENCH_PROGRAMS) $(BUILD)/tests/httpd-echo
 
 # ---- checking --------------------------------------------------------------------------------
 

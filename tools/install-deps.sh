@@ -80,6 +80,10 @@ curl                    what we measure ourselves against
 python3                 runs the measurement
 python3-boto3           what the start of the Lambda program is measured against
 openssl                 certificate of the queue that the measurement plays
+wrk                     sends webhooks
+gunicorn                what one would take webhooks with instead
+python3-flask           what one would take webhooks with instead
+webhook                 what one would take webhooks with instead
 '
 
 say() { printf '%s\n' "$*" >&2; }

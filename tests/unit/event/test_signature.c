@@ -72,7 +72,7 @@ static void fails_at(const char *text, struct signature_given given, int64_t now
     if (!strstr(err.msg, says))
         fail_msg("\"%s\" does not say \"%s\"", err.msg, says);
     assert_null(strstr(err.msg, TOKEN));
-    assert_null(strstr(err.msg, WHSEC + 6));
+    assert_null(strstr(err.msg, &WHSEC[6]));
     signature_keys_free(keys);
 }
 
