@@ -20,10 +20,10 @@ for file; do
     *) echo "embed.sh: $file: neither .html, .css nor .js" >&2; exit 1 ;;
     esac
     echo
-    echo "static const unsigned char $bytes[] = {"
+    echo "static const unsigned char ${bytes}[] = {"
     sed 's/^ *//' "$file" | od -An -v -tu1 | sed 's/[0-9][0-9]*/&,/g'
     echo '};'
-    table="$table    {\"$path\", \"$type; charset=utf-8\", $bytes, sizeof($bytes)},
+    table="$table    {\"$path\", \"$type; charset=utf-8\", ${bytes}, sizeof(${bytes})},
 "
 done
 echo

@@ -14,7 +14,7 @@ from page_api import NOW, busy
 def main(path):
     with tempfile.TemporaryDirectory() as home:
         egress = programs.Egress(Path(home))
-        nobody = {"VOXEL51_API_PRIVATE_KEY": "t", "VOXEL51_API_BASE_URL": "http://127.0.0.1:9"}
+        nobody = {"VOXEL51_API_PRIVATE_KEY": "token-of-nobody", "VOXEL51_API_BASE_URL": "http://127.0.0.1:9"}
         to = Path(home) / "outputs"
         daemon = Daemon(egress, Path(home), to, sim=None, env=nobody).start()
         chromium = Chromium()
