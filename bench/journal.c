@@ -184,7 +184,7 @@ int main(int argc, char **argv)
 {
     const char *tmp = getenv("TMPDIR"), *directory = argc > 1 ? argv[1] : tmp ? tmp : "/tmp";
     long most = argc > 2 ? strtol(argv[2], NULL, 10) : 1000000;
-    char dir[400], command[512];
+    char dir[400], lock_path[520];
     snprintf(dir, sizeof(dir), "%s/egress-bench-XXXXXX", directory);
     if (!mkdtemp(dir))
         fail(dir, "cannot be made");
@@ -204,6 +204,8 @@ int main(int argc, char **argv)
     put_off(clock_wall_ms() - 1000);
     claim_jobs("waiting, all due", jobs, 0);
     journal_close(journal);
-    snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-    return system(command) == 0 ? 0 : 1;
+    unlink(path);
+    snprintf(lock_path, sizeof(lock_path), "%s.lock", path);
+    unlink(lock_path);
+    return rmdir(dir) == 0 ? 0 : 1;
 }

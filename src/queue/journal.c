@@ -36,14 +36,14 @@ static bool only_looks(const struct journal_request *rq)
     return rq->kind == JOURNAL_STATS || rq->kind == JOURNAL_LIST || rq->kind == JOURNAL_GET;
 }
 
-void journal_submit(struct journal *j, struct journal_request *rq)
+void journal_submit(struct journal *j, struct journal_request *request)
 {
-    rq->err = (struct err){0};
-    rq->next = NULL;
+    request->err = (struct err){0};
+    request->next = NULL;
     pthread_mutex_lock(&j->lock);
     bool was_empty = !j->first;
-    *j->last_next = rq;
-    j->last_next = &rq->next;
+    *j->last_next = request;
+    j->last_next = &request->next;
     if (was_empty)
         pthread_cond_signal(&j->wake);
     pthread_mutex_unlock(&j->lock);
@@ -88,14 +88,17 @@ static void begin_round(struct journal *j)
     j->broken = false;
 }
 
-/* Says once that it fails, and once that it works again. */
+/* Says once that it fails, and once that it works again; that it is damaged, which may be met now
+ * and then, once for all. */
 static void tell_health(struct journal *j, const struct err *err)
 {
-    if (err && !j->ailing)
+    bool damaged = err && err->code != ERR_IO;
+    if (err && !j->ailing && !(damaged && j->damaged))
         log_error("%s", err->msg);
     else if (!err && j->ailing)
         log_info("%s: can be written again", j->path);
-    j->ailing = err != NULL;
+    j->damaged |= damaged;
+    j->ailing = err && !damaged;
 }
 
 /* Runs work() in a transaction of its own. -1: nothing of it was done. */

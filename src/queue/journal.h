@@ -189,7 +189,7 @@ struct journal_list {
     unsigned n;
     char next[JOURNAL_CURSOR_SIZE]; /* out: "": this was the last */
 };
-void journal_list_release(struct journal_list *list);
+void journal_list_release(struct journal_list *rq);
 
 /* One job and what happened to it, the latest JOURNAL_HISTORY_MAX entries. */
 enum { JOURNAL_HISTORY_MAX = 50 };
@@ -207,7 +207,7 @@ struct journal_get {
     struct journal_entry *history; /* oldest first */
     unsigned n_history;
 };
-void journal_get_release(struct journal_get *get);
+void journal_get_release(struct journal_get *rq);
 
 /* FAILED, DEAD and WAITING jobs become READY, with attempts 0. jobs NULL: all that are DEAD, in as
  * many commits as it takes: an error then leaves `retried` of them done. */

@@ -87,40 +87,33 @@ int journal_db_nonsense(struct journal *j, const char *what, struct err *err)
 
 /* ---- the file ---- */
 
-/* The file's own path, so that everyone who means it takes the same lock. */
+/* The file's own path, absolute and without symbolic links, so that everyone who means it takes the
+ * same lock. */
 static char *resolve(const char *path, struct err *err)
 {
     struct stat sb;
-    char *real = realpath(path, NULL);
-    if (real && stat(real, &sb) == 0 && S_ISREG(sb.st_mode))
-        return real;
-    if (real) {
-        err_set(err, ERR_CONFIG, "journal %s: expected a file", path);
-        free(real);
-        return NULL;
-    }
-    if (errno != ENOENT) {
-        err_set_errno(err, ERR_CONFIG, errno, "journal %s", path);
-        return NULL;
-    }
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char *directory = slash ? xstrndup(path, (size_t)(slash - path + 1)) : xstrdup(".");
-    char *real_directory = realpath(directory, NULL), *made = NULL;
-    if (!*name)
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    char *full = xcalloc((size_t)vfs->mxPathname + 1, 1);
+    size_t len = strlen(path);
+    errno = 0;
+    if (len == 0 || path[len - 1] == '/')
         err_set(err, ERR_CONFIG, "journal %s: expected the name of a file", path);
-    else if (!real_directory)
-        err_set_errno(err, ERR_CONFIG, errno,
-                      "journal %s: its directory %s has to be there (mkdir -p)", path, directory);
+    else if ((vfs->xFullPathname(vfs, path, vfs->mxPathname + 1, full) & 0xff) != SQLITE_OK)
+        err_set_errno(err, ERR_CONFIG, errno ? errno : ENAMETOOLONG, "journal %s: expected a file",
+                      path);
+    else if (stat(full, &sb) == 0 && !S_ISREG(sb.st_mode))
+        err_set(err, ERR_CONFIG, "journal %s: expected a file", path);
     else
-        made = xprintf("%s%s%s", real_directory, strcmp(real_directory, "/") == 0 ? "" : "/", name);
-    free(real_directory);
-    free(directory);
-    return made;
+        return full;
+    free(full);
+    return NULL;
 }
 
 static int cannot_make(const char *path, int errnum, struct err *err)
 {
     bool disk = errnum == EROFS || errnum == ENOSPC || errnum == EDQUOT || errnum == EIO;
+    if (errnum == ENOENT)
+        return err_set(err, ERR_CONFIG, "%s: its directory has to be there (mkdir -p)", path);
     return err_set_errno(err, disk ? ERR_IO : ERR_CONFIG, errnum,
                          "%s: the journal has to be a file that can be written", path);
 }

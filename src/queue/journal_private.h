@@ -136,7 +136,8 @@ struct journal {
     struct journal_tally tally;
     int64_t now_ms; /* Unix time, of the round */
     bool broken;    /* SQLite failed in this round */
-    bool ailing;    /* the latest round failed: said once */
+    bool ailing;    /* the disk refused the latest round: said once */
+    bool damaged;   /* so is this */
     uint64_t commits, requests;
     int wal_pages;        /* after the latest commit */
     int checkpoint_pages; /* of the WAL, at which the next checkpoint is due */

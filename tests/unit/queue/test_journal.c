@@ -143,8 +143,8 @@ static void a_clock_that_jumps_back_puts_nothing_off_for_ever(void **state)
     int64_t next_ms = row(rig, "a").next_ms;
     assert_in_range(next_ms, clock_wall_ms() + DAY_MS - HOUR_MS, clock_wall_ms() + DAY_MS);
     assert_int_equal(claim(rig, 1).n, 0);
-    snprintf(sql, sizeof(sql), "UPDATE jobs SET next_ms = %lld, place_ms = %lld",
-             (long long)(next_ms + 400 * DAY_MS), (long long)(next_ms + 400 * DAY_MS));
+    long long far_ms = next_ms + 400 * DAY_MS;
+    snprintf(sql, sizeof(sql), "UPDATE jobs SET next_ms = %lld, place_ms = %lld", far_ms, far_ms);
     witness(rig, sql);
     assert_claims(rig, "a");
 }

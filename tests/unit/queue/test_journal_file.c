@@ -88,12 +88,13 @@ static void no_place_for_it(void **state)
     rig->config.path = path;
     snprintf(path, sizeof(path), "%s/none/j.db", rig->dir);
     assert_refused(rig, ERR_CONFIG, "has to be there (mkdir -p)");
-    snprintf(path, sizeof(path), "%s/", rig->dir);
+    snprintf(path, sizeof(path), "%s", rig->dir);
     assert_refused(rig, ERR_CONFIG, "expected a file");
     snprintf(path, sizeof(path), "%s/none/", rig->dir);
     assert_refused(rig, ERR_CONFIG, "expected the name of a file");
-    snprintf(path, sizeof(path), "/proc/j.db");
-    assert_refused(rig, ERR_CONFIG, "has to be a file that can be written");
+    shell("touch '%s'", rig->path);
+    snprintf(path, sizeof(path), "%s/j.db", rig->path);
+    assert_refused(rig, ERR_CONFIG, "expected a file: Not a directory");
 }
 
 /* As another user, where this one may do anything. */
