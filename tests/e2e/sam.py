@@ -30,7 +30,7 @@ def env(home, **more):
 def run(*command, home, cwd=programs.ROOT, status=0, **more):
     """A program of sam's; its output, both streams together."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env(home, **more), text=True, timeout=50,
+        [str(part) for part in command], cwd=cwd, env=env(home, **more), text=True, timeout=200,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == status, f"{command}\n-> {done.returncode}\n{done.stdout}"

@@ -21,6 +21,7 @@ TOKEN = {
         "base_api_url": "https://h",
     }
 }
+pytestmark = pytest.mark.timeout(600)  # sam takes its time, and a busy machine more of it
 MINE, THEIRS = (ACCOUNT, REGION), ("999999999999", REGION)
 
 
