@@ -11,6 +11,7 @@ suite s3-server      600 "$make" build/tools/versitygw
 suite e2e-long      1200 "$make" WERROR=1 e2e-long
 suite e2e-aws        900 "$make" WERROR=1 e2e-aws
 suite e2e-sanitized  900 "$make" WERROR=1 SAN=address,undefined e2e
+suite e2e-page       400 "$make" WERROR=1 e2e-page
 suite torture        400 "$make" WERROR=1 torture
 suite unit-threads   300 "$make" WERROR=1 SAN=thread unit
 suite e2e-threads    300 "$make" WERROR=1 e2e-threads
