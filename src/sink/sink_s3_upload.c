@@ -41,6 +41,12 @@ static void begin_failed(struct sink_op *op, const struct err *err)
 
 static void hand_over(struct sink_op *op)
 {
+    struct s3_created *created = &op->upload->created;
+    if (op->upload->object->tried_before) { /* since when is not known */
+        created->lost++;
+        created->from_ms = 0;
+        created->to_ms = INT64_MAX / 2;
+    }
     *op->upload_out = op->upload;
     op->upload_out = NULL;
     sink_s3_op_end(op, NULL);
@@ -53,13 +59,7 @@ static void begin_done(void *arg, const struct err *err)
         begin_failed(op, err);
         return;
     }
-    struct s3_created *created = &op->upload->created;
-    op->upload->id = created->upload_id;
-    if (op->upload->object->tried_before) { /* since when is not known */
-        created->lost++;
-        created->from_ms = 0;
-        created->to_ms = INT64_MAX / 2;
-    }
+    op->upload->id = op->upload->created.upload_id;
     hand_over(op);
 }
 

@@ -45,7 +45,7 @@ struct sink_object {
     struct sink_identity identity; /* .job NULL: none (receipts) */
     enum sink_condition condition;
     const char *if_match; /* etag for SINK_IF_MATCH */
-    /* begin: another may have been begun before by a process that died with its name: one of this
+    /* begin, reopen: another may have been begun before by a process that died with its name: one of this
      * key that has no part is removed when this one ends. */
     bool tried_before;
 };
