@@ -136,6 +136,13 @@ void copy_free_parts(struct copy *c);
 /* Takes bytes, as many as there is room for; returns how many. */
 size_t copy_take(struct copy *c, const char *data, size_t len);
 
+/* ---- copy_look.c ---- */
+
+/* Asks the sink what is under the key, and goes on as that wants it. */
+void copy_look(struct copy *c);
+/* The key was taken when the output was to be published: asks whose it is. */
+void copy_settle(struct copy *c);
+
 /* ---- copy_resume.c ---- */
 
 /* Remembers a part's CRC32C for what is written down. */
