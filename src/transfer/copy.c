@@ -127,6 +127,10 @@ static int on_open(void *arg, const struct source_meta *meta, struct err *err)
 static size_t on_data(void *arg, const void *data, size_t len)
 {
     struct copy *c = arg;
+    if (!c->lanes && copy_ranges_due(c))
+        copy_ranges_start(c);
+    if (c->lanes)
+        return copy_ranges_first_data(c, data, len);
     size_t taken = copy_take(c, data, len);
     c->paused = taken < len;
     return c->state == COPY_ABORT || c->state == COPY_HAND_OVER ? len : taken;
@@ -146,8 +150,7 @@ static void all_received(struct copy *c)
         copy_go_on(c);
 }
 
-/* From byte 0, with everything undone first. */
-static void start_over(struct copy *c, const struct err *err)
+void copy_start_over(struct copy *c, const struct err *err)
 {
     if (++c->restarts > RESTARTS_MAX) {
         copy_fail(c, err);
@@ -164,7 +167,7 @@ void copy_upload_failed(struct copy *c, const struct err *err)
     if (c->state == COPY_ABORT)
         return;
     if (err->code == ERR_SPENT && !c->stopping && c->spent++ < SPENT_MAX)
-        start_over(c, err);
+        copy_start_over(c, err);
     else
         copy_fail(c, err);
 }
@@ -174,25 +177,31 @@ static void reopen(void *arg)
     copy_open_stream(arg);
 }
 
+bool copy_may_reopen(struct copy *c, int stalls, const struct err *err, int64_t *delay_ms)
+{
+    if (!err_is_retryable(err) || !c->opened || stalls >= STALLS_MAX ||
+        ++c->reopens > REOPENS_MAX || err->retry_after_ms > RETRY_AFTER_MAX_MS)
+        return false;
+    int64_t delay = (int64_t)REOPEN_DELAY_MS << stalls;
+    if (delay > REOPEN_DELAY_MAX_MS)
+        delay = REOPEN_DELAY_MAX_MS;
+    delay = delay / 2 + (int64_t)(random_u64() % (uint64_t)(delay / 2));
+    *delay_ms = delay < err->retry_after_ms ? err->retry_after_ms : delay;
+    return true;
+}
+
 static void on_broken(struct copy *c, const struct err *err)
 {
-    bool worth_it = err_is_retryable(err);
+    int64_t delay_ms;
     c->stalls = c->received > c->opened_at ? 0 : c->stalls + 1;
-    if (!worth_it || !c->opened || c->stalls >= STALLS_MAX || ++c->reopens > REOPENS_MAX ||
-        err->retry_after_ms > RETRY_AFTER_MAX_MS) {
+    if (!copy_may_reopen(c, c->stalls, err, &delay_ms)) {
         copy_fail(c, err);
     } else if (c->changed || (c->received > 0 && (!c->validator || !c->ranges))) {
-        start_over(c, err);
+        copy_start_over(c, err);
     } else {
-        int64_t delay = (int64_t)REOPEN_DELAY_MS << c->stalls;
-        if (delay > REOPEN_DELAY_MAX_MS)
-            delay = REOPEN_DELAY_MAX_MS;
-        delay = delay / 2 + (int64_t)(random_u64() % (uint64_t)(delay / 2));
-        if (delay < err->retry_after_ms)
-            delay = err->retry_after_ms;
         log_info("%s: goes on from byte %llu: %s", c->rq.key, (unsigned long long)c->received,
                  err->msg);
-        loop_timer_start(c->rq.loop, &c->timer, delay, reopen, c);
+        loop_timer_start(c->rq.loop, &c->timer, delay_ms, reopen, c);
     }
 }
 
@@ -202,7 +211,9 @@ static void on_end(void *arg, const struct err *err)
     c->stream = NULL;
     c->paused = false;
     struct err why = {0};
-    if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER) {
+    if (c->lanes) {
+        copy_ranges_first_ended(c, err);
+    } else if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER) {
         copy_go_on(c);
     } else if (err) {
         on_broken(c, err);
@@ -219,8 +230,9 @@ void copy_open_stream(struct copy *c)
 {
     static const struct source_events events = {on_open, on_data, on_end};
     c->opened_at = c->received;
-    c->stream = c->rq.source->ops->open(c->rq.source, c->rq.job, c->rq.index, c->received,
-                                        c->validator, &events, c);
+    struct source_range range = {.offset = c->received,
+                                 .validator = c->received ? c->validator : NULL};
+    c->stream = c->rq.source->ops->open(c->rq.source, c->rq.job, c->rq.index, &range, &events, c);
 }
 
 /* ---- large outputs ---- */
@@ -305,6 +317,8 @@ void copy_go_on(struct copy *c)
     }
     if (c->state == COPY_RECORD && !c->recording)
         copy_set_state(c, COPY_PARTS);
+    if (c->lanes && c->state == COPY_PARTS && !copy_ranges_go_on(c))
+        return;
     if (c->ended && c->state == COPY_PARTS) {
         copy_send_filling(c);
         copy_set_state(c, COPY_DRAIN);
@@ -344,6 +358,7 @@ static void on_aborted(void *arg, const struct err *err)
 static void release(struct copy *c)
 {
     loop_timer_stop(c->rq.loop, &c->timer);
+    copy_ranges_release(c);
     copy_free_parts(c);
     copy_release_record(c);
     digest_release(&c->digest);
@@ -388,6 +403,7 @@ static void cancel_all(struct copy *c)
     part_pool_cancel(&c->claim);
     if (c->stream)
         c->rq.source->ops->cancel(c->stream);
+    copy_ranges_cancel(c);
     for (struct part *p = c->parts; p; p = p->next)
         if (p->op)
             c->rq.sink->ops->cancel(p->op);
@@ -404,7 +420,7 @@ void copy_wind_down(struct copy *c)
         c->winding = true;
         cancel_all(c);
     }
-    if (c->stream || c->claiming || c->in_flight || c->op || c->recording)
+    if (c->stream || c->claiming || c->in_flight || c->op || c->recording || copy_ranges_busy(c))
         return;
     if (c->upload && !c->published && !c->aborted) {
         c->aborted = true;
