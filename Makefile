@@ -275,7 +275,7 @@ demo:
 	+@$(MAKE) $(PARALLEL) programs
 	@tools/demo.sh
 
-ONLY ?= fetch many growth version startup
+ONLY ?= fetch ranges many growth version startup
 .PHONY: bench
 bench:
 	@tools/install-deps.sh bench

@@ -146,12 +146,9 @@ static void test_parts_come_side_by_side(void **state)
         uint64_t memory;
         unsigned at_once;
     } cases[] = {
-        {1, 64 * MIB, 1},
-        {2, 64 * MIB, 2},
-        {4, 64 * MIB, 4},
-        {6, 48 * MIB, 5}, /* seven eighths of the memory, in parts of 8 MiB */
-        {64, 32 * MIB, 3},
-        {64, 128 * MIB, 6},
+        {1, 64 * MIB, 1},  {2, 64 * MIB, 2},
+        {4, 64 * MIB, 4},  {6, 48 * MIB, 5}, /* seven eighths of the memory, in parts of 8 MiB */
+        {64, 32 * MIB, 3}, {64, 128 * MIB, 6},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct rig r;
