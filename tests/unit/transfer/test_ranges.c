@@ -35,6 +35,7 @@ struct rig {
     struct transfer *transfer; /* while it runs */
     unsigned turn, stop_turn;  /* of the loop; UINT32_MAX: it is not stopped */
     bool hand_over;            /* instead of cancelling */
+    unsigned stop_parts;       /* handed over once so many parts were sent; 0: not */
     struct loop_task task;
     enum transfer_outcome outcome;
     struct err err;
@@ -82,7 +83,8 @@ static void on_turn(void *arg)
         loop_stop(r->loop);
         return;
     }
-    if (r->turn++ == r->stop_turn && r->hand_over)
+    bool sent = r->stop_parts && fake_sink_calls(r->sink, "part") >= r->stop_parts;
+    if (sent || (r->turn++ == r->stop_turn && r->hand_over))
         transfer_hand_over(r->transfer);
     else if (r->turn == r->stop_turn + 1)
         transfer_cancel(r->transfer);
@@ -296,7 +298,7 @@ static void test_stopped_in_any_turn(void **state)
 {
     (void)state;
     for (int hand_over = 0; hand_over < 2; hand_over++) {
-        unsigned stopped = 0, resumed = 0;
+        unsigned stopped = 0;
         enum transfer_outcome outcome = TRANSFER_FAILED;
         for (unsigned turn = 0; outcome != TRANSFER_STORED; turn += 1 + turn / 4) {
             struct rig r;
@@ -319,7 +321,6 @@ static void test_stopped_in_any_turn(void **state)
                 assert_int_equal(fake_sink_uploads_open(r.sink), 1);
                 run(&r);
                 assert_int_equal(r.resumed, bytes);
-                resumed += bytes > 0;
             } else if (outcome == TRANSFER_FAILED) {
                 run(&r);
             }
@@ -327,7 +328,30 @@ static void test_stopped_in_any_turn(void **state)
             end(&r);
         }
         assert_true(stopped > 3);
-        assert_true(!hand_over || resumed > 1);
+    }
+}
+
+/* The parts up to the first one that is missing; the next run begins there, side by side again. */
+static void test_what_is_handed_over(void **state)
+{
+    (void)state;
+    for (unsigned parts = 2; parts < 6; parts++) {
+        struct rig r;
+        init(&r);
+        r.to.late_percent = 0; /* no time plays a part */
+        r.config.ranges = 2;
+        r.seed = parts;
+        r.stop_parts = parts;
+        run(&r);
+        assert_int_equal(r.outcome, TRANSFER_HANDED_OVER);
+        uint64_t bytes = r.bytes;
+        assert_true(bytes >= 8 * MIB && bytes <= parts * 8 * MIB && bytes % (8 * MIB) == 0);
+        r.stop_parts = 0;
+        run(&r);
+        expect_stored(&r);
+        assert_int_equal(r.resumed, bytes);
+        assert_int_equal(fake_source_streams(r.source), 6 - bytes / (8 * MIB));
+        end(&r);
     }
 }
 
@@ -393,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_never_two_outputs_in_one),
         cmocka_unit_test(test_the_checksum_of_the_whole),
         cmocka_unit_test(test_stopped_in_any_turn),
+        cmocka_unit_test(test_what_is_handed_over),
         cmocka_unit_test(test_random_failures),
         cmocka_unit_test(test_side_by_side_in_little_memory),
     };
