@@ -9,6 +9,7 @@
 #include "core/crc32c.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/pages.h"
 #include "transfer/copy_private.h"
 
 static void on_granted(void *arg, bool granted)
@@ -35,16 +36,24 @@ static void give_back(struct copy *c, uint64_t bytes)
     part_pool_release(c->rq.pool, bytes, c->share);
 }
 
-static struct part *new_part(struct copy *c, uint64_t cap)
+/* NULL: the copy has failed. */
+static char *new_data(struct copy *c, uint64_t bytes)
 {
-    char *data = malloc(cap ? cap : 1);
+    char *data = pages_alloc(bytes);
     if (!data) {
         struct err err = {0};
         err_set(&err, ERR_IO, "no memory for a part of %llu bytes; a smaller --memory may help",
-                (unsigned long long)cap);
+                (unsigned long long)bytes);
         copy_fail(c, &err);
-        return NULL;
     }
+    return data;
+}
+
+static struct part *new_part(struct copy *c, uint64_t cap)
+{
+    char *data = new_data(c, cap);
+    if (!data)
+        return NULL;
     struct part *p = xcalloc(1, sizeof(*p));
     CHECK(c->spare >= cap);
     c->spare -= cap;
@@ -133,14 +142,11 @@ static bool grow_first(struct copy *c)
         claim(c, more - c->spare, c->spare + p->cap);
         return false;
     }
-    char *data = realloc(p->data, c->part_bytes);
-    if (!data) {
-        struct err err = {0};
-        err_set(&err, ERR_IO, "no memory for a part of %llu bytes; a smaller --memory may help",
-                (unsigned long long)c->part_bytes);
-        copy_fail(c, &err);
+    char *data = new_data(c, c->part_bytes);
+    if (!data)
         return false;
-    }
+    memcpy(data, p->data, p->len);
+    free(p->data);
     c->spare -= more;
     p->data = data;
     p->cap = p->want = c->part_bytes;
