@@ -7,8 +7,8 @@
 #   make check      build, layer check, linters, unit tests, end-to-end tests, sanitizers
 #   make check-all  what takes longer: faults in every call, a second S3 server, end-to-end tests
 #                   under the sanitizers, threads under theirs, fuzzing, packaging
-#   make bench      measures; see docs/performance.md; ONLY=fetch, ONLY=startup or ONLY=webhooks:
-#                   that alone
+#   make bench      measures; see docs/performance.md; ONLY=fetch: that alone, or another of the
+#                   names below; BENCH_QUICK=1: less of it, for a look, and nothing is written
 #   make lambda     the Lambda program as one static file, build/lambda/ARCH/bootstrap; ARCH=x86_64
 #                   (as it is without) or ARCH=arm64
 #   make static     egress itself as such a file, build/static-ARCH/egress
@@ -110,9 +110,10 @@ TOOL_SOURCES := $(wildcard tests/tools/*.c)
 FAULTPROXY_SOURCES := $(wildcard tests/faultproxy/*.c)
 TOOL_PROGRAMS := $(TOOL_SOURCES:tests/tools/%.c=$(BUILD)/tests/%) $(BUILD)/tests/faultproxy
 BENCH_SOURCES := $(wildcard bench/*.c)
-BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%)
+BENCH_PROGRAMS := $(BENCH_SOURCES:bench/%.c=$(BUILD)/bench/%) $(BUILD)/bench/ends
+BENCH_ENDS := $(wildcard bench/ends/*.c)
 SOURCES := $(wildcard src/*.c) $(LIB_SOURCES) $(SIM_SOURCES) $(UNIT_SOURCES) $(UNIT_HELPERS) \
-           $(FUZZ_SOURCES) $(BENCH_SOURCES) $(FAULTPROXY_SOURCES)
+           $(FUZZ_SOURCES) $(BENCH_SOURCES) $(BENCH_ENDS) $(FAULTPROXY_SOURCES)
 
 Q := $(if $(V),,@)
 told = $(if $(V),,@echo '  $(1) $@')
@@ -226,6 +227,13 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(LIB)
 	$(call told,link)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(serve_libs) $(pkg_libs)
 
+# The two ends of the transfers that are measured.
+$(BUILD)/bench/ends: pkg_libs += -lssl
+$(BUILD)/bench/ends: $(call objects,$(BENCH_ENDS)) $(LIB)
+	@mkdir -p $(@D)
+	$(call told,link)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(pkg_libs)
+
 # What the Lambda program's start is measured with, and against.
 $(BUILD)/bench/startup: pkg_libs += -lssl
 $(BUILD)/bench/empty_runtime: $(BUILD)/obj/bench/empty_runtime.o
@@ -300,13 +308,27 @@ demo:
 	+@$(MAKE) $(PARALLEL) programs
 	@tools/demo.sh
 
-ONLY ?= fetch startup webhooks
+ONLY ?= fetch ranges many growth version startup webhooks
 .PHONY: bench
 bench:
 	@tools/install-deps.sh bench
-	+@$(MAKE) $(PARALLEL) programs bench-programs
+	+@$(MAKE) $(PARALLEL) programs bench-programs bench-peers
 	+$(if $(filter startup,$(ONLY)),@$(MAKE) lambda ARCH=$(patsubst aarch64,arm64,$(shell uname -m)))
 	@for name in $(ONLY); do $(PYTHON) bench/$$name.py || exit 1; done
+
+# What is measured beside egress and is no Debian package. A peer that cannot be had is named in the
+# results as missing.
+BENCH_VENV := build/tools/bench-venv
+BENCH_LIST := tools/requirements-bench.txt
+S5CMD := build/tools/s5cmd
+.PHONY: bench-peers
+bench-peers:
+	@cmp -s $(BENCH_LIST) $(BENCH_VENV)/$(notdir $(BENCH_LIST)) || { echo '  pip   $(BENCH_VENV)' && \
+	 $(PYTHON) -m venv --clear $(BENCH_VENV) && \
+	 $(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r $(BENCH_LIST) && \
+	 cp $(BENCH_LIST) $(BENCH_VENV)/; } || echo 'bench: no AWS CRT'
+	@[ -x $(S5CMD) ] || { echo '  go    $(S5CMD)' && tools/build-s5cmd.sh $(S5CMD); } || \
+	 echo 'bench: no s5cmd'
 
 .PHONY: bench-programs
 bench-programs: $(BENCH_PROGRAMS) $(BUILD)/tests/httpd-echo
@@ -464,7 +486,7 @@ lint-texts:
 .PHONY: format
 format:
 	clang-format -i $(wildcard src/*.c src/*/*.[ch] sim/*.[ch] tests/unit/*/*.[ch] \
-	 tests/tools/*.c tests/faultproxy/*.[ch] tests/fuzz/*.c bench/*.c)
+	 tests/tools/*.c tests/faultproxy/*.[ch] tests/fuzz/*.c bench/*.c bench/*/*.[ch])
 
 # ---- installing ------------------------------------------------------------------------------
 

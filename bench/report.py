@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 REPORT = ROOT / "docs" / "performance.md"
+QUICK = os.environ.get("BENCH_QUICK", "") not in ("", "0")  # for a look: nothing is written
 
 
 def spread(values, digits=2):
@@ -31,7 +32,7 @@ def machine():
     )
 
 
-def give(name, title, text, dry_run):
+def give(name, title, text, dry_run=QUICK):
     """Prints a measurement's section, and puts it in the place of the one that is there."""
     print(f"\n{text}")
     if dry_run:

@@ -77,9 +77,13 @@ libc6-dev-arm64-cross   the C library for arm64
 '
 bench='
 curl                    what we measure ourselves against
+rclone                  what we measure ourselves against
+awscli                  what we measure ourselves against
+golang-go               builds s5cmd, what we measure ourselves against
 python3                 runs the measurement
-python3-boto3           what the start of the Lambda program is measured against
-openssl                 certificate of the queue that the measurement plays
+python3-venv            room for the AWS CRT, what we measure ourselves against
+python3-boto3           what we measure ourselves against
+openssl                 certificates of the servers that the measurement plays
 wrk                     sends webhooks
 gunicorn                what one would take webhooks with instead
 python3-flask           what one would take webhooks with instead

@@ -138,6 +138,7 @@ static void make_engine(struct assembly *a, const struct settings *s)
         .memory = (uint64_t)settings_number(s, SET_MEMORY),
         /* 0: a command that handles one job takes no such setting. */
         .concurrency = (unsigned)settings_number(s, SET_CONCURRENCY),
+        .ranges = (unsigned)settings_number(s, SET_RANGES),
         .receipts = settings_on(s, SET_RECEIPTS),
         .force = settings_on(s, SET_FORCE),
     };

@@ -37,6 +37,8 @@
       "jobs at a time")                                                                            \
     X(SET_MEMORY, "memory", SIZE, "SIZE", "EGRESS_MEMORY", "64MiB", "16MiB..1TiB",                 \
       "memory for data on its way")                                                                \
+    X(SET_RANGES, "ranges", INT, "N", "EGRESS_RANGES", "1", "1..64",                               \
+      "parts of one large output fetched at a time, as far as --memory allows")                    \
     X(SET_SOURCE, "source", CHOICE, "ROUTE", "EGRESS_SOURCE", "auto", "auto|output|output-url",    \
       "route by which the bytes come; auto: /output, the signed URL to go on after a break")       \
     X(SET_CHECKSUM, "checksum", CHOICE, "KIND", "EGRESS_CHECKSUM", "crc32c", "crc32c|none",        \

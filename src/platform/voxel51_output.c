@@ -32,8 +32,8 @@ struct source_stream {
     struct http_call *call; /* the request under way: there always is one */
     bool by_signed_url;     /* the route */
     bool at_signed_url;     /* the request under way is for the bytes, at the signed URL */
-    uint64_t offset;        /* asked for */
-    char *validator;        /* owned; NULL at offset 0 */
+    uint64_t offset, len;   /* asked for; len 0: to the end */
+    char *validator;        /* owned; NULL: the whole is asked for */
     bool refreshed;         /* a fresh signed URL has been tried */
     bool from_zero;         /* the answer cannot go on: ask again from byte 0 */
     bool cancelled;
@@ -77,18 +77,26 @@ static void collect_hashes(const struct http_response *rsp, bool whole, struct v
         voxel51_add_hash(h, "md5", 3, value, strlen(value));
 }
 
-/* A 206: does it go on exactly where we stopped, in the same output? */
+/* Whether a 206 holds bytes that were asked for, from the first of them on. */
+static bool range_fits(const struct source_stream *s, const struct http_response *rsp,
+                       const struct voxel51_range *range)
+{
+    return (uint64_t)range->first == s->offset &&
+           (s->len == 0 || (uint64_t)range->last - s->offset < s->len) &&
+           (rsp->content_length < 0 || rsp->content_length == range->last - range->first + 1);
+}
+
+/* A 206: is it what was asked for, of the same output? */
 static int check_partial(struct source_stream *s, const struct http_response *rsp,
                          struct source_meta *meta, struct err *err)
 {
     const char *value = http_response_header(rsp, "Content-Range");
     const char *etag = http_response_header(rsp, "ETag");
     struct voxel51_range range;
-    if (s->offset == 0)
+    if (!s->validator)
         return err_set(err, ERR_PROTOCOL,
                        "the output came with 206 although no range was asked for");
-    if (!value || voxel51_parse_range(value, &range) < 0 || (uint64_t)range.first != s->offset ||
-        (rsp->content_length >= 0 && rsp->content_length != range.last - range.first + 1))
+    if (!value || voxel51_parse_range(value, &range) < 0 || !range_fits(s, rsp, &range))
         return err_set(err, ERR_PROTOCOL,
                        "the output came with a Content-Range that does not fit; asked for bytes "
                        "from %" PRIu64 " on",
@@ -115,7 +123,7 @@ static int check_head(struct source_stream *s, const struct http_response *rsp,
         return err_set(err, ERR_PROTOCOL, "the output came with the unexpected status %d",
                        rsp->status);
     /* The storage may know the same output by another ETag than /output does, which can go on. */
-    if (s->offset > 0 && s->by_signed_url && s->v->route == VOXEL51_AUTO)
+    if (s->validator && s->by_signed_url && s->v->route == VOXEL51_AUTO)
         return err_set(err, ERR_PROTOCOL, "the storage does not go on where the output broke off");
     const char *ranges = http_response_header(rsp, "Accept-Ranges");
     meta->size = rsp->content_length;
@@ -213,14 +221,14 @@ static void on_url_done(void *arg, const struct http_response *rsp, const struct
 /* Of the signed URL, which is not the Platform's, nothing of the Platform's is sent along. */
 static void fetch(struct source_stream *s, const char *url)
 {
-    char range[40];
+    char range[64], last[24] = "";
     struct http_header headers[4];
     struct http_request rq = {
         .method = "GET",
         .url = url,
         .headers = headers,
         /* To go on after a break is tried again by whoever asked, who knows how often it broke. */
-        .flags = HTTP_FOLLOW | (s->offset > 0 ? HTTP_NO_RETRY : 0),
+        .flags = HTTP_FOLLOW | (s->validator ? HTTP_NO_RETRY : 0),
     };
     headers[rq.n_headers++] = (struct http_header){"Accept-Encoding", "identity", false};
     s->at_signed_url = s->by_signed_url;
@@ -228,8 +236,10 @@ static void fetch(struct source_stream *s, const char *url)
         headers[rq.n_headers++] = voxel51_auth_header(s->v);
     else if (!s->v->base_is_local)
         rq.flags |= HTTP_PUBLIC_ONLY;
-    if (s->offset > 0) {
-        snprintf(range, sizeof(range), "bytes=%" PRIu64 "-", s->offset);
+    if (s->validator) {
+        if (s->len > 0)
+            snprintf(last, sizeof(last), "%" PRIu64, s->offset + s->len - 1);
+        snprintf(range, sizeof(range), "bytes=%" PRIu64 "-%s", s->offset, last);
         headers[rq.n_headers++] = (struct http_header){"Range", range, false};
         headers[rq.n_headers++] = (struct http_header){"If-Range", s->validator, false};
     }
@@ -325,10 +335,10 @@ static bool try_another_way(struct source_stream *s, const struct http_response 
         return false;
     if (s->by_signed_url && s->v->route == VOXEL51_AUTO) {
         s->by_signed_url = false;
-    } else if (s->offset > 0 && (s->from_zero || status == 416)) {
+    } else if (s->validator && (s->from_zero || status == 416)) {
         free(s->validator);
         s->validator = NULL;
-        s->offset = 0;
+        s->offset = s->len = 0;
     } else if (status == 403 && rsp && from_elsewhere(s, rsp) && !s->refreshed) {
         s->refreshed = true;
     } else {
@@ -389,20 +399,24 @@ static void on_url_done(void *arg, const struct http_response *rsp, const struct
 /* ---- the seam ---- */
 
 struct source_stream *voxel51_open(struct source *source, const struct source_job *job,
-                                   size_t index, uint64_t offset, const char *validator,
+                                   size_t index, const struct source_range *range,
                                    const struct source_events *events, void *arg)
 {
     struct voxel51 *v = (struct voxel51 *)source;
-    CHECK(index < job->n_outputs && (offset == 0 || validator));
+    bool whole = range->offset == 0 && range->len == 0;
+    CHECK(index < job->n_outputs && (whole || range->validator));
     struct source_stream *s = xcalloc(1, sizeof(*s));
     s->v = v;
     s->job = job;
     s->index = index;
     s->events = *events;
     s->arg = arg;
-    s->offset = offset;
-    s->validator = offset > 0 ? xstrdup(validator) : NULL;
-    s->by_signed_url = v->route == VOXEL51_OUTPUT_URL || (v->route == VOXEL51_AUTO && offset > 0);
+    s->offset = range->offset;
+    s->len = range->len;
+    s->validator = whole ? NULL : xstrdup(range->validator);
+    /* A part by itself is asked for where the first byte came from, which has not broken. */
+    s->by_signed_url = v->route == VOXEL51_OUTPUT_URL ||
+                       (v->route == VOXEL51_AUTO && range->offset > 0 && range->len == 0);
     v->n_streams++;
     start(s);
     return s;

@@ -54,7 +54,7 @@ bool voxel51_common_error(const struct http_response *rsp, const struct err *cau
 
 /* source_ops of voxel51_output.c */
 struct source_stream *voxel51_open(struct source *source, const struct source_job *job,
-                                   size_t index, uint64_t offset, const char *validator,
+                                   size_t index, const struct source_range *range,
                                    const struct source_events *events, void *arg);
 void voxel51_resume(struct source_stream *stream);
 void voxel51_cancel(struct source_stream *stream);

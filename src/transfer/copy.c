@@ -56,13 +56,6 @@ void copy_set_state(struct copy *c, enum copy_state state)
 #undef TO
 }
 
-static void fail_with(struct copy *c, enum err_code code, const char *msg)
-{
-    struct err err = {0};
-    err_set(&err, code, "%s", msg);
-    copy_fail(c, &err);
-}
-
 /* ---- the source ---- */
 
 static bool same_text(const char *a, const char *b)
@@ -135,6 +128,10 @@ static int on_open(void *arg, const struct source_meta *meta, struct err *err)
 static size_t on_data(void *arg, const void *data, size_t len)
 {
     struct copy *c = arg;
+    if (!c->lanes && copy_ranges_due(c))
+        copy_ranges_start(c);
+    if (c->lanes)
+        return copy_ranges_first_data(c, data, len);
     size_t taken = copy_take(c, data, len);
     c->paused = taken < len;
     return c->state == COPY_ABORT || c->state == COPY_HAND_OVER ? len : taken;
@@ -154,8 +151,7 @@ static void all_received(struct copy *c)
         copy_go_on(c);
 }
 
-/* From byte 0, with everything undone first. */
-static void start_over(struct copy *c, const struct err *err)
+void copy_start_over(struct copy *c, const struct err *err)
 {
     if (++c->restarts > RESTARTS_MAX) {
         copy_fail(c, err);
@@ -172,7 +168,7 @@ void copy_upload_failed(struct copy *c, const struct err *err)
     if (c->state == COPY_ABORT)
         return;
     if (err->code == ERR_SPENT && !c->stopping && c->spent++ < SPENT_MAX)
-        start_over(c, err);
+        copy_start_over(c, err);
     else
         copy_fail(c, err);
 }
@@ -182,25 +178,31 @@ static void reopen(void *arg)
     copy_open_stream(arg);
 }
 
+bool copy_may_reopen(struct copy *c, int stalls, const struct err *err, int64_t *delay_ms)
+{
+    if (!err_is_retryable(err) || !c->opened || stalls >= STALLS_MAX ||
+        ++c->reopens > REOPENS_MAX || err->retry_after_ms > RETRY_AFTER_MAX_MS)
+        return false;
+    int64_t delay = (int64_t)REOPEN_DELAY_MS << stalls;
+    if (delay > REOPEN_DELAY_MAX_MS)
+        delay = REOPEN_DELAY_MAX_MS;
+    delay = delay / 2 + (int64_t)(random_u64() % (uint64_t)(delay / 2));
+    *delay_ms = delay < err->retry_after_ms ? err->retry_after_ms : delay;
+    return true;
+}
+
 static void on_broken(struct copy *c, const struct err *err)
 {
-    bool worth_it = err_is_retryable(err);
+    int64_t delay_ms;
     c->stalls = c->received > c->opened_at ? 0 : c->stalls + 1;
-    if (!worth_it || !c->opened || c->stalls >= STALLS_MAX || ++c->reopens > REOPENS_MAX ||
-        err->retry_after_ms > RETRY_AFTER_MAX_MS) {
+    if (!copy_may_reopen(c, c->stalls, err, &delay_ms)) {
         copy_fail(c, err);
     } else if (c->changed || (c->received > 0 && (!c->validator || !c->ranges))) {
-        start_over(c, err);
+        copy_start_over(c, err);
     } else {
-        int64_t delay = (int64_t)REOPEN_DELAY_MS << c->stalls;
-        if (delay > REOPEN_DELAY_MAX_MS)
-            delay = REOPEN_DELAY_MAX_MS;
-        delay = delay / 2 + (int64_t)(random_u64() % (uint64_t)(delay / 2));
-        if (delay < err->retry_after_ms)
-            delay = err->retry_after_ms;
         log_info("%s: goes on from byte %llu: %s", c->rq.key, (unsigned long long)c->received,
                  err->msg);
-        loop_timer_start(c->rq.loop, &c->timer, delay, reopen, c);
+        loop_timer_start(c->rq.loop, &c->timer, delay_ms, reopen, c);
     }
 }
 
@@ -210,7 +212,9 @@ static void on_end(void *arg, const struct err *err)
     c->stream = NULL;
     c->paused = false;
     struct err why = {0};
-    if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER) {
+    if (c->lanes) {
+        copy_ranges_first_ended(c, err);
+    } else if (c->state == COPY_ABORT || c->state == COPY_HAND_OVER) {
         copy_go_on(c);
     } else if (err) {
         on_broken(c, err);
@@ -227,109 +231,9 @@ void copy_open_stream(struct copy *c)
 {
     static const struct source_events events = {on_open, on_data, on_end};
     c->opened_at = c->received;
-    c->stream = c->rq.source->ops->open(c->rq.source, c->rq.job, c->rq.index, c->received,
-                                        c->validator, &events, c);
-}
-
-/* ---- what is under the key ---- */
-
-static bool is_ours(const struct copy *c)
-{
-    return strcmp(c->stat.source, c->rq.source->ops->name) == 0 &&
-           strcmp(c->stat.job, c->rq.job->id) == 0;
-}
-
-static void take_existing(struct copy *c)
-{
-    c->already = true;
-    c->result.size = c->stat.size;
-    c->result.has_crc32c = c->stat.has_crc32c;
-    c->result.crc32c = c->stat.crc32c;
-    memcpy(c->result.etag, c->stat.etag, sizeof(c->result.etag));
-    copy_set_state(c, COPY_ABORT);
-    copy_drop_left(c);
-}
-
-static void fail_conflict(struct copy *c)
-{
-    struct buf where = BUF_INIT(4096);
-    struct err err = {0};
-    c->rq.sink->ops->locate(c->rq.sink, c->rq.key, &where);
-    if (c->stat.job[0])
-        err_set(&err, ERR_CONFLICT,
-                "%s holds the output of another job (%s); a --key with {job_id} in it keeps them "
-                "apart",
-                buf_str(&where), c->stat.job);
-    else
-        err_set(&err, ERR_CONFLICT,
-                "%s exists and is not this job's output; move it, choose another --key, or replace "
-                "it with --force",
-                buf_str(&where));
-    buf_release(&where);
-    copy_fail(c, &err);
-}
-
-static void on_looked(void *arg, const struct err *err)
-{
-    struct copy *c = arg;
-    c->op = NULL;
-    bool unnamed = !c->stat.job[0];
-    if (c->state == COPY_ABORT) {
-        copy_wind_down(c);
-        return;
-    }
-    if (err) {
-        copy_fail(c, err);
-        return;
-    }
-    c->looked = true;
-    c->object.condition = SINK_IF_ABSENT;
-    if (c->stat.exists) {
-        bool ours = is_ours(c);
-        bool compares = !c->rq.sink->limits.keeps_identity;
-        if (c->rq.force && (ours || unnamed)) {
-            c->object.condition = SINK_IF_MATCH;
-            c->object.if_match = c->stat.etag;
-        } else if (ours) {
-            take_existing(c);
-            return;
-        } else if (!unnamed || !compares) {
-            fail_conflict(c);
-            return;
-        } /* else the sink compares the bytes when they are published */
-    }
-    if (c->opened) {
-        copy_need_upload(c);
-    } else if (c->rq.resume) {
-        copy_set_state(c, COPY_REOPEN);
-        copy_reopen(c);
-    } else {
-        copy_set_state(c, COPY_GATHER);
-        copy_open_stream(c);
-    }
-}
-
-static void look(struct copy *c)
-{
-    copy_set_state(c, COPY_LOOK);
-    memset(&c->stat, 0, sizeof(c->stat));
-    c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_looked, c);
-}
-
-static void on_settled(void *arg, const struct err *err)
-{
-    struct copy *c = arg;
-    c->op = NULL;
-    if (c->state == COPY_ABORT)
-        copy_wind_down(c);
-    else if (err)
-        copy_fail(c, err);
-    else if (c->stat.exists && is_ours(c) && !c->rq.force)
-        take_existing(c);
-    else if (!c->stat.exists || c->rq.force)
-        fail_with(c, ERR_PROTOCOL, "the key changed hands while the output was being stored");
-    else
-        fail_conflict(c);
+    struct source_range range = {.offset = c->received,
+                                 .validator = c->received ? c->validator : NULL};
+    c->stream = c->rq.source->ops->open(c->rq.source, c->rq.job, c->rq.index, &range, &events, c);
 }
 
 /* ---- large outputs ---- */
@@ -358,7 +262,7 @@ void copy_need_upload(struct copy *c)
     if (c->op)
         return;
     if (!c->looked) {
-        look(c);
+        copy_look(c);
         return;
     }
     copy_set_state(c, COPY_BEGIN);
@@ -380,9 +284,7 @@ static void on_published(void *arg, const struct err *err)
         copy_set_state(c, COPY_ABORT); /* nothing is left to undo: the way to the end */
         copy_wind_down(c);
     } else if (err->code == ERR_EXISTS) {
-        copy_set_state(c, COPY_SETTLE);
-        memset(&c->stat, 0, sizeof(c->stat));
-        c->op = c->rq.sink->ops->stat(c->rq.sink, c->rq.key, &c->stat, on_settled, c);
+        copy_settle(c);
     } else {
         copy_upload_failed(c, err);
     }
@@ -418,6 +320,8 @@ void copy_go_on(struct copy *c)
     }
     if (c->state == COPY_RECORD && !c->recording)
         copy_set_state(c, COPY_PARTS);
+    if (c->lanes && c->state == COPY_PARTS && !copy_ranges_go_on(c))
+        return;
     if (c->ended && c->state == COPY_PARTS) {
         copy_send_filling(c);
         copy_set_state(c, COPY_DRAIN);
@@ -457,6 +361,7 @@ static void on_aborted(void *arg, const struct err *err)
 static void release(struct copy *c)
 {
     loop_timer_stop(c->rq.loop, &c->timer);
+    copy_ranges_release(c);
     copy_free_parts(c);
     copy_release_record(c);
     digest_release(&c->digest);
@@ -501,6 +406,7 @@ static void cancel_all(struct copy *c)
     part_pool_cancel(&c->claim);
     if (c->stream)
         c->rq.source->ops->cancel(c->stream);
+    copy_ranges_cancel(c);
     for (struct part *p = c->parts; p; p = p->next)
         if (p->op)
             c->rq.sink->ops->cancel(p->op);
@@ -517,7 +423,7 @@ void copy_wind_down(struct copy *c)
         c->winding = true;
         cancel_all(c);
     }
-    if (c->stream || c->claiming || c->in_flight || c->op || c->recording)
+    if (c->stream || c->claiming || c->in_flight || c->op || c->recording || copy_ranges_busy(c))
         return;
     if (c->upload && !c->published && !c->aborted) {
         c->aborted = true;
@@ -542,7 +448,7 @@ static void on_first_claim(void *arg, bool granted)
     if (c->state == COPY_ABORT) {
         copy_wind_down(c);
     } else if ((c->rq.look || c->rq.resume) && !c->looked) {
-        look(c);
+        copy_look(c);
     } else {
         copy_set_state(c, COPY_GATHER);
         copy_open_stream(c);

@@ -55,6 +55,9 @@ struct copy_request { /* everything borrowed until the completion */
     bool force;        /* replace this job's own object */
     bool tried_before; /* see sink.h */
     bool look;         /* ask what is there before anything is fetched */
+    /* Parts of a large output that are fetched at a time, each by a request of its own, if the
+     * source serves ranges and gives a strong validator, and as far as memory allows. 0: 1. */
+    unsigned ranges;
     /* An upload of this very output to go on with, or NULL. */
     const struct receipt_upload *resume;
     /* Writes down how far an upload is: before its first part is sent, and now and then; upload

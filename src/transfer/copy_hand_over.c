@@ -33,6 +33,7 @@ void copy_part_took(struct copy *c, const struct part *p)
     int64_t faded_ms = c->part_ms - c->part_ms / 4;
     c->part_ms = took_ms > faded_ms ? took_ms : faded_ms;
     c->stored_bytes += p->len;
+    copy_ranges_stored(c, p->number);
     c->progressed |= p->number == c->first_number;
 }
 
@@ -131,6 +132,7 @@ void copy_hand_over_step(struct copy *c)
         part_pool_cancel(&c->claim);
         if (c->stream)
             c->rq.source->ops->cancel(c->stream);
+        copy_ranges_cancel(c);
         if (c->op)
             c->rq.sink->ops->cancel(c->op);
     }
@@ -140,7 +142,7 @@ void copy_hand_over_step(struct copy *c)
             if (p->op)
                 c->rq.sink->ops->cancel(p->op);
     }
-    if (c->stream || c->claiming || c->op || c->in_flight || c->recording)
+    if (c->stream || c->claiming || c->op || c->in_flight || c->recording || copy_ranges_busy(c))
         return;
     if (c->progressed && !c->record_last) {
         c->record_last = true;
@@ -159,6 +161,8 @@ void copy_hand_over_step(struct copy *c)
         return;
     }
     c->result.handed_over = c->err.code == ERR_NONE;
+    if (c->lanes)
+        c->stored_bytes = copy_ranges_stored_bytes(c);
     c->result.size = c->result.resumed + c->stored_bytes;
     copy_finish(c);
 }

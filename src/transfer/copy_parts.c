@@ -10,6 +10,7 @@
 #include "core/fault_point.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/pages.h"
 #include "transfer/copy_private.h"
 
 static void on_granted(void *arg, bool granted)
@@ -36,16 +37,24 @@ static void give_back(struct copy *c, uint64_t bytes)
     part_pool_release(c->rq.pool, bytes, c->share);
 }
 
-static struct part *new_part(struct copy *c, uint64_t cap)
+/* NULL: the copy has failed. */
+static char *new_data(struct copy *c, uint64_t bytes)
 {
-    char *data = malloc(cap ? cap : 1);
+    char *data = pages_alloc(bytes);
     if (!data) {
         struct err err = {0};
         err_set(&err, ERR_IO, "no memory for a part of %llu bytes; a smaller --memory may help",
-                (unsigned long long)cap);
+                (unsigned long long)bytes);
         copy_fail(c, &err);
-        return NULL;
     }
+    return data;
+}
+
+static struct part *new_part(struct copy *c, uint64_t cap)
+{
+    char *data = new_data(c, cap);
+    if (!data)
+        return NULL;
     struct part *p = xcalloc(1, sizeof(*p));
     CHECK(c->spare >= cap);
     c->spare -= cap;
@@ -76,14 +85,19 @@ void copy_free_parts(struct copy *c)
     c->spare = 0;
 }
 
-/* Makes `p` the part that is filled, as part number c->next_number. */
-static void fill(struct copy *c, struct part *p, uint64_t offset, uint64_t want)
+void copy_begin_part(struct copy *c, struct part *p, uint64_t offset, uint64_t want)
 {
     p->number = c->next_number++;
     p->offset = offset;
     p->want = want < p->cap ? want : p->cap;
     p->len = 0;
     p->crc32c = 0;
+}
+
+/* Makes `p` the part that is filled. */
+static void fill(struct copy *c, struct part *p, uint64_t offset, uint64_t want)
+{
+    copy_begin_part(c, p, offset, want);
     c->filling = p;
 }
 
@@ -129,14 +143,11 @@ static bool grow_first(struct copy *c)
         claim(c, more - c->spare, c->spare + p->cap);
         return false;
     }
-    char *data = realloc(p->data, c->part_bytes);
-    if (!data) {
-        struct err err = {0};
-        err_set(&err, ERR_IO, "no memory for a part of %llu bytes; a smaller --memory may help",
-                (unsigned long long)c->part_bytes);
-        copy_fail(c, &err);
+    char *data = new_data(c, c->part_bytes);
+    if (!data)
         return false;
-    }
+    memcpy(data, p->data, p->len);
+    free(p->data);
     c->spare -= more;
     p->data = data;
     p->cap = p->want = c->part_bytes;
@@ -158,7 +169,7 @@ static bool grow_parts(struct copy *c, uint64_t len)
 static struct part *idle_part(struct copy *c)
 {
     for (struct part *p = c->parts; p; p = p->next)
-        if (!p->op)
+        if (!p->op && !p->taken)
             return p;
     return NULL;
 }
@@ -167,8 +178,18 @@ static unsigned idle_parts(const struct copy *c)
 {
     unsigned n = 0;
     for (const struct part *p = c->parts; p; p = p->next)
-        n += !p->op && p != c->filling;
+        n += !p->op && !p->taken && p != c->filling;
     return n;
+}
+
+struct part *copy_spare_part(struct copy *c)
+{
+    struct part *p = idle_part(c);
+    if (p || (!c->spare && !part_pool_try(c->rq.pool, c->part_bytes)))
+        return p;
+    if (!c->spare)
+        c->spare = c->part_bytes;
+    return new_part(c, c->part_bytes);
 }
 
 static bool next_buffer(struct copy *c)
@@ -182,14 +203,7 @@ static bool next_buffer(struct copy *c)
     }
     if (len > c->part_bytes)
         return grow_parts(c, len);
-    struct part *p = idle_part(c);
-    if (!p && (c->spare || part_pool_try(c->rq.pool, c->part_bytes))) {
-        if (!c->spare)
-            c->spare = c->part_bytes;
-        p = new_part(c, c->part_bytes);
-        if (!p)
-            return false;
-    }
+    struct part *p = copy_spare_part(c);
     if (p)
         fill(c, p, offset, len);
     return p != NULL;
@@ -225,23 +239,24 @@ bool copy_make_room(struct copy *c)
     return c->state == COPY_PARTS && next_buffer(c);
 }
 
+size_t copy_pour(struct copy *c, struct part *p, const char *data, size_t len)
+{
+    size_t n = len < p->want - p->len ? len : (size_t)(p->want - p->len);
+    if (!c->began_ms)
+        c->began_ms = clock_mono_ms();
+    memcpy(p->data + p->len, data, n);
+    p->crc32c = crc32c(p->crc32c, data, n);
+    digest_bytes(&c->digest, data, n);
+    p->len += n;
+    c->received += n;
+    return n;
+}
+
 size_t copy_take(struct copy *c, const char *data, size_t len)
 {
     size_t taken = 0;
-    while (taken < len && copy_make_room(c)) {
-        struct part *p = c->filling;
-        size_t n = len - taken;
-        if (n > p->want - p->len)
-            n = (size_t)(p->want - p->len);
-        if (!c->began_ms)
-            c->began_ms = clock_mono_ms();
-        memcpy(p->data + p->len, data + taken, n);
-        p->crc32c = crc32c(p->crc32c, data + taken, n);
-        digest_bytes(&c->digest, data + taken, n);
-        p->len += n;
-        taken += n;
-        c->received += n;
-    }
+    while (taken < len && copy_make_room(c))
+        taken += copy_pour(c, c->filling, data + taken, len - taken);
     return taken;
 }
 
@@ -282,6 +297,11 @@ void copy_send_filling(struct copy *c)
     if (!c->ended) /* else it was counted when the stream ended */
         digest_part(&c->digest, p->crc32c, p->len);
     copy_keep_crc(c, p->crc32c);
+    copy_put_part(c, p);
+}
+
+void copy_put_part(struct copy *c, struct part *p)
+{
     c->in_flight++;
     p->sent_ms = clock_mono_ms();
     p->op = c->rq.sink->ops->put_part(c->upload, p->number, p->offset, p->data, (size_t)p->len,

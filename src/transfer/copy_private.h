@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * copy_private: what copy.c (the states) and copy_parts.c (buffers and parts) share.
+ * copy_private: what copy.c (the states), copy_parts.c (buffers and parts) and the other copy_….c
+ * share.
  */
 #ifndef EGRESS_TRANSFER_COPY_PRIVATE_H
 #define EGRESS_TRANSFER_COPY_PRIVATE_H
@@ -36,9 +37,13 @@ struct part {
     uint32_t number; /* 1-based */
     uint64_t offset;
     struct sink_op *op; /* while it is being sent */
+    bool taken;         /* a lane fills it */
     int64_t sent_ms;    /* monotonic */
     struct part *next;
 };
+
+struct lane; /* copy_ranges.c's */
+enum part_fate { PART_ABSENT, PART_SENT, PART_STORED };
 
 struct copy {
     struct copy_request rq;
@@ -77,6 +82,13 @@ struct copy {
     uint32_t next_number;
     unsigned in_flight;
 
+    /* several parts at a time */
+    struct lane *lanes; /* owned; n_lanes of them; NULL: one stream brings all */
+    unsigned n_lanes;
+    uint32_t n_parts;
+    enum part_fate *fates; /* owned; of each part */
+    bool one_stream;       /* the source cannot do otherwise */
+
     /* the sink */
     struct sink_op *op; /* one of look, begin, put, complete, abort */
     struct sink_object object;
@@ -86,7 +98,7 @@ struct copy {
 
     /* what is written down of an upload */
     struct receipt_io *recording; /* while it is being written */
-    uint32_t *crcs;               /* owned; of the parts sent, 1 to next_number - 1 */
+    uint32_t *crcs;               /* owned; of the parts sent; the first n_crcs without a gap */
     uint32_t n_crcs, crcs_size;
     uint32_t n_recorded;
     char record_etag[128]; /* "" : nothing of it is there */
@@ -135,6 +147,41 @@ void copy_send_filling(struct copy *c);
 void copy_free_parts(struct copy *c);
 /* Takes bytes, as many as there is room for; returns how many. */
 size_t copy_take(struct copy *c, const char *data, size_t len);
+/* The same, for one part. */
+size_t copy_pour(struct copy *c, struct part *part, const char *data, size_t len);
+/* A buffer of c->part_bytes that nobody uses, if one can be had at once. NULL: none, or the copy
+ * has failed. */
+struct part *copy_spare_part(struct copy *c);
+/* Makes it part number c->next_number, which begins at offset and holds `want` bytes. */
+void copy_begin_part(struct copy *c, struct part *part, uint64_t offset, uint64_t want);
+/* Sends it; its CRC32C has been kept. */
+void copy_put_part(struct copy *c, struct part *part);
+
+/* ---- copy_ranges.c ---- */
+
+/* Whether this is the moment from which on several parts can be had at a time. */
+bool copy_ranges_due(const struct copy *c);
+/* What c->stream brings from here on, and how it ends, goes to the two ..._first_... */
+void copy_ranges_start(struct copy *c);
+size_t copy_ranges_first_data(struct copy *c, const void *data, size_t len);
+void copy_ranges_first_ended(struct copy *c, const struct err *err);
+/* In COPY_PARTS: gives lanes that are idle something to do. True: all has arrived. False: not yet,
+ * or the copy has taken another way, and may be gone. */
+bool copy_ranges_go_on(struct copy *c);
+void copy_ranges_stored(struct copy *c, uint32_t number);
+/* Bytes of the parts that this copy has stored up to the first one that is missing. */
+uint64_t copy_ranges_stored_bytes(const struct copy *c);
+/* Asks all lanes to end. */
+void copy_ranges_cancel(struct copy *c);
+bool copy_ranges_busy(const struct copy *c);
+void copy_ranges_release(struct copy *c);
+
+/* ---- copy_look.c ---- */
+
+/* Asks the sink what is under the key, and goes on as that wants it. */
+void copy_look(struct copy *c);
+/* The key was taken when the output was to be published: asks whose it is. */
+void copy_settle(struct copy *c);
 
 /* ---- copy_resume.c ---- */
 
@@ -176,6 +223,11 @@ void copy_wind_down(struct copy *c);
 void copy_upload_failed(struct copy *c, const struct err *err);
 /* Opens the source from byte c->received on. */
 void copy_open_stream(struct copy *c);
+/* Whether a stream that broke is to be opened again, and when. stalls: those in a row that brought
+ * nothing. */
+bool copy_may_reopen(struct copy *c, int stalls, const struct err *err, int64_t *delay_ms);
+/* From byte 0, with everything undone first; too often: fails with err. */
+void copy_start_over(struct copy *c, const struct err *err);
 
 /* Memory was granted, or a part was stored: whatever waited for it. */
 void copy_go_on(struct copy *c);

@@ -57,6 +57,16 @@ void digest_bytes(struct digest *d, const void *data, size_t len)
         EVP_DigestUpdate(d->sha256, data, len);
 }
 
+void digest_only_crc32c(struct digest *d)
+{
+    free(d->want_md5);
+    free(d->want_sha256);
+    EVP_MD_CTX_free(d->md5);
+    EVP_MD_CTX_free(d->sha256);
+    d->want_md5 = d->want_sha256 = NULL;
+    d->md5 = d->sha256 = NULL;
+}
+
 void digest_part(struct digest *d, uint32_t crc32c, uint64_t len)
 {
     d->crc32c = crc32c_combine(d->crc32c, crc32c, len);
@@ -95,10 +105,7 @@ int digest_check(struct digest *d, struct err *err)
 
 void digest_release(struct digest *d)
 {
+    digest_only_crc32c(d);
     free(d->want_crc32c);
-    free(d->want_md5);
-    free(d->want_sha256);
-    EVP_MD_CTX_free(d->md5);
-    EVP_MD_CTX_free(d->sha256);
     memset(d, 0, sizeof(*d));
 }

@@ -27,6 +27,8 @@ struct digest {
 /* Begins anew from byte 0. Checksums in meta that are no well-formed base64 of the right length
  * are ERR_PROTOCOL. */
 int digest_start(struct digest *d, const struct source_meta *meta, struct err *err);
+/* From here on bytes come in no order: the source's CRC32C alone is compared. */
+void digest_only_crc32c(struct digest *d);
 void digest_bytes(struct digest *d, const void *data, size_t len);
 void digest_part(struct digest *d, uint32_t crc32c, uint64_t len);
 /* Compares with what the source said. ERR_INTEGRITY names the algorithm and both values. */

@@ -51,6 +51,13 @@ struct source_meta {
     const char *crc32c, *md5, *sha256;
 };
 
+/* Which bytes of an output; all zero: the whole of it. */
+struct source_range {
+    uint64_t offset;
+    uint64_t len;          /* 0: all from offset on */
+    const char *validator; /* what on_open gave before; NULL only for the whole */
+};
+
 struct source_events {
     /* Bytes will follow. -1 (err set) ends the stream with err. */
     int (*on_open)(void *arg, const struct source_meta *meta, struct err *err);
@@ -77,12 +84,11 @@ struct source_ops {
     /* The describe that fills this job completes soon: with ERR_CANCELLED, or with its result if
      * that was first. */
     void (*describe_cancel)(struct source *source, const struct source_job *job);
-    /* Opens output number `index` of a described job from byte `offset` on. With offset > 0,
-     * `validator` is what on_open gave before; the stream may still begin at byte 0 (see
-     * source_meta.offset) when the source cannot go on or the output has changed. The job is
-     * borrowed until on_end. */
+    /* Opens output number `index` of a described job. The stream may still be the whole (see
+     * source_meta.offset) when the source cannot serve the range or the output has changed, and it
+     * may end before the range does. The job is borrowed until on_end. */
     struct source_stream *(*open)(struct source *source, const struct source_job *job, size_t index,
-                                  uint64_t offset, const char *validator,
+                                  const struct source_range *range,
                                   const struct source_events *events, void *arg);
     void (*resume)(struct source_stream *stream);
     /* on_end comes soon, with ERR_CANCELLED. */

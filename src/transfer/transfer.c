@@ -397,6 +397,7 @@ static void next_output(struct transfer *t)
         .record = config->receipts ? record_upload : NULL,
         .record_arg = t,
         .deadline = &t->engine->deadline,
+        .ranges = config->ranges,
     };
     t->copy = copy_start(&rq, on_copied, t);
     t->next_copying = t->engine->copying;

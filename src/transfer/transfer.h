@@ -37,6 +37,7 @@ struct engine_config { /* all borrowed: outlive the engine */
     const char *program;      /* for receipts: "egress 0.1.0" */
     uint64_t memory;          /* bytes for data on its way */
     unsigned concurrency;     /* transfers that move data at a time */
+    unsigned ranges;          /* parts of one output fetched at a time; see copy.h */
     bool receipts;
     bool force; /* store again what is stored already */
 };

@@ -92,7 +92,7 @@ static void on_end(void *arg, const struct err *err)
 struct scene {
     const struct row *platform, *storage; /* @ in a row of the platform: the storage's URL */
     enum voxel51_route route;
-    uint64_t offset;
+    uint64_t offset, len;
     int64_t expires_ms;
     bool remote; /* the Platform has a public name; the server is reached as its proxy */
     struct got got;
@@ -145,8 +145,9 @@ static void play(struct scene *scene)
     got->data = BUF_INIT(1024 * 1024);
     got->source = voxel51_new(loop, &config, &err);
     assert_non_null(got->source);
-    got->stream = got->source->ops->open(got->source, &job, 0, scene->offset,
-                                         scene->offset ? ETAG : NULL, &events, got);
+    struct source_range range = {scene->offset, scene->len,
+                                 scene->offset || scene->len ? ETAG : NULL};
+    got->stream = got->source->ops->open(got->source, &job, 0, &range, &events, got);
     assert_int_equal(got->ends, 0);
     loop_run(loop);
     unsetenv("http_proxy");

@@ -171,6 +171,49 @@ static void ranges_that_do_not_fit(void **state)
     clear(&scene);
 }
 
+/* A part: asked for where the first byte came from, whatever the way to go on after a break is. */
+static void a_part_by_itself(void **state)
+{
+    (void)state;
+    static const struct row middle[] = {
+        {"GET /v1/jobs/j/output ", 206, "Content-Range: bytes 1-3/5\r\nETag: " ETAG "\r\n", "ell"},
+        {NULL}};
+    struct scene scene = {.platform = middle, .offset = 1, .len = 3};
+    play(&scene);
+    assert_output(&scene, "ell");
+    assert_int_equal(scene.got.meta.offset, 1);
+    assert_int_equal(scene.got.meta.size, 5);
+    assert_non_null(strstr(scene.p->requests[0], "\r\nRange: bytes=1-3\r\n"));
+    assert_non_null(strstr(scene.p->requests[0], "\r\nIf-Range: " ETAG "\r\n"));
+    clear(&scene);
+
+    static const struct row first[] = {
+        {"GET ", 206, "Content-Range: bytes 0-1/5\r\nETag: " ETAG "\r\n", "he"}, {NULL}};
+    scene = (struct scene){.platform = first, .len = 2};
+    play(&scene);
+    assert_output(&scene, "he");
+    assert_non_null(strstr(scene.p->requests[0], "\r\nRange: bytes=0-1\r\n"));
+    clear(&scene);
+
+    static const struct row longer[] = {
+        {"GET ", 206, "Content-Range: bytes 1-4/5\r\nETag: " ETAG "\r\n", "ello", 9}, {NULL}};
+    scene = (struct scene){.platform = longer, .offset = 1, .len = 3};
+    play(&scene);
+    assert_no_output(&scene, ERR_PROTOCOL, "Content-Range");
+    clear(&scene);
+
+    static const struct row changed[] = {
+        {"GET ", 206, "Content-Range: bytes 1-3/5\r\nETag: \"v2\"\r\n", "ELL"},
+        {"GET ", 200, "ETag: \"v2\"\r\n", "HELLO"},
+        {NULL}};
+    scene = (struct scene){.platform = changed, .offset = 1, .len = 3};
+    play(&scene);
+    assert_output(&scene, "HELLO");
+    assert_int_equal(scene.got.meta.offset, 0);
+    assert_null(strstr(scene.p->requests[1], "Range:"));
+    clear(&scene);
+}
+
 static void redirected_to_the_storage(void **state)
 {
     (void)state;
@@ -504,6 +547,7 @@ int main(void)
         cmocka_unit_test(hashes_that_do_not_count),
         cmocka_unit_test(going_on),
         cmocka_unit_test(going_on_is_not_possible),
+        cmocka_unit_test(a_part_by_itself),
         cmocka_unit_test(ranges_that_do_not_fit),
         cmocka_unit_test(redirected_to_the_storage),
         cmocka_unit_test(by_signed_url),

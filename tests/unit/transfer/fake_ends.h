@@ -24,6 +24,7 @@ struct fake_source_config {
     bool change_unseen;       /* ... and streams go on in that one from where the other stopped */
     bool ignores_offset;      /* says that it has ranges, and begins at byte 0 all the same */
     unsigned break_at_open;   /* streams, the first ones, that break before their first byte */
+    unsigned at_once_max;     /* while so many streams are open, others break; 0: any number */
     int retry_after_ms;       /* told with each break */
     uint64_t stall_at;        /* no byte comes from there on; 0: never */
     int64_t cut_at;           /* every stream ends well there, too early; -1: not */
@@ -60,6 +61,7 @@ struct source *fake_source_base(struct fake_source *source);
 /* From now on. */
 void fake_source_configure(struct fake_source *source, const struct fake_source_config *config);
 unsigned fake_source_streams(const struct fake_source *source);   /* opened so far */
+unsigned fake_source_at_once(const struct fake_source *source);   /* streams open, at most */
 unsigned fake_source_described(const struct fake_source *source); /* jobs asked about so far */
 unsigned fake_source_version(const struct fake_source *source);   /* of the output, 0 at first */
 void fake_source_free(struct fake_source *source);

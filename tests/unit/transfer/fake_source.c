@@ -15,7 +15,7 @@ struct fake_source {
     struct source base;
     struct loop *loop;
     struct fake_source_config config;
-    unsigned seed, streams, version, described;
+    unsigned seed, streams, open, open_most, version, described;
     struct { /* a list under way; done NULL: none */
         void (*each)(void *arg, const struct source_job *job);
         source_done_fn *done;
@@ -30,9 +30,9 @@ struct source_stream {
     struct fake_source *source;
     struct source_events events;
     void *arg;
-    uint64_t at;
+    uint64_t at, end;
     unsigned number; /* from 1 */
-    bool opened, paused, cancelled, posted;
+    bool opened, paused, cancelled, posted, one_too_many;
     struct loop_task task;
 };
 
@@ -53,6 +53,7 @@ static void end(struct source_stream *st, enum err_code code, const char *msg)
         err_set(&err, code, "%s", msg);
     if (code == ERR_NETWORK)
         err.retry_after_ms = st->source->config.retry_after_ms;
+    st->source->open--;
     st->events.on_end(st->arg, code == ERR_NONE ? NULL : &err);
     free(st);
 }
@@ -99,7 +100,7 @@ static void step(void *arg)
     }
     if (st->paused || (!st->opened && !open_it(st)))
         return;
-    if (s->config.break_at_open >= st->number) {
+    if (s->config.break_at_open >= st->number || st->one_too_many) {
         end(st, ERR_NETWORK, "broke off");
         return;
     }
@@ -108,6 +109,8 @@ static void step(void *arg)
     uint64_t total = s->config.size + s->config.extra;
     if (s->config.cut_at >= 0 && (uint64_t)s->config.cut_at < total)
         total = (uint64_t)s->config.cut_at;
+    if (st->end < total)
+        total = st->end;
     if (st->at >= total) {
         end(st, ERR_NONE, "");
         return;
@@ -130,15 +133,15 @@ static void step(void *arg)
 }
 
 static struct source_stream *open_stream(struct source *base, const struct source_job *job,
-                                         size_t index, uint64_t offset, const char *validator,
+                                         size_t index, const struct source_range *range,
                                          const struct source_events *events, void *arg)
 {
     struct fake_source *s = (struct fake_source *)base;
     struct source_stream *st = xcalloc(1, sizeof(*st));
     (void)job;
     (void)index;
-    (void)validator;
-    *st = (struct source_stream){.source = s, .events = *events, .arg = arg, .at = offset};
+    *st = (struct source_stream){.source = s, .events = *events, .arg = arg, .at = range->offset};
+    st->end = range->len ? range->offset + range->len : UINT64_MAX;
     if (s->config.change_after && s->streams == s->config.change_after) {
         s->version++;
         if (!s->config.change_unseen)
@@ -146,7 +149,12 @@ static struct source_stream *open_stream(struct source *base, const struct sourc
     }
     if (!s->config.ranges || s->config.ignores_offset)
         st->at = 0;
+    if (st->at != range->offset)
+        st->end = UINT64_MAX;
     st->number = ++s->streams;
+    st->one_too_many = s->config.at_once_max && s->open == s->config.at_once_max;
+    if (++s->open > s->open_most)
+        s->open_most = s->open;
     again(st);
     return st;
 }
@@ -332,6 +340,11 @@ void fake_source_configure(struct fake_source *s, const struct fake_source_confi
 unsigned fake_source_streams(const struct fake_source *s)
 {
     return s->streams;
+}
+
+unsigned fake_source_at_once(const struct fake_source *s)
+{
+    return s->open_most;
 }
 
 unsigned fake_source_described(const struct fake_source *s)

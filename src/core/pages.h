@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pages: memory for buffers of megabytes, in large pages where the system has them: the first touch
+ * of each page costs, and there are 2,048 small ones in 8 MiB. Any thread.
+ *
+ *     char *data = pages_alloc(8 * 1024 * 1024);
+ *     if (!data) ...
+ *     free(data);
+ */
+#ifndef EGRESS_CORE_PAGES_H
+#define EGRESS_CORE_PAGES_H
+
+#include <stddef.h>
+
+/* As malloc(), but never NULL for 0 bytes. */
+void *pages_alloc(size_t bytes);
+
+#endif
