@@ -76,9 +76,10 @@ struct journal_request {
     bool unfinished;
 };
 
-/* A job was named: by a webhook, by sync, by hand. New: READY. One that FAILED or is DEAD begins
- * anew. One that is unfinished or STORED stays as it is. ERR_IO: the disk is full or fails, or
- * config.queue_max jobs are unfinished already; nothing was taken. */
+/* A job was named by a webhook or by sync. New: READY. One that FAILED or is DEAD begins anew; for
+ * sync, which names it as long as its output is there, only if the Platform had not known it. One
+ * that is STORED begins anew if it is `unstored`; else, or unfinished, it stays as it is. ERR_IO:
+ * the disk is full or fails, or config.queue_max jobs are unfinished already; nothing was taken. */
 enum journal_accepted { JOURNAL_NEW, JOURNAL_AGAIN, JOURNAL_KNOWN, JOURNAL_STORED_BEFORE };
 enum journal_origin { JOURNAL_BY_WEBHOOK, JOURNAL_BY_SYNC };
 struct journal_accept {
@@ -86,6 +87,7 @@ struct journal_accept {
     char job[JOB_ID_MAX + 1];
     enum journal_origin origin;
     int64_t expires_ms;             /* Unix time; 0: not known */
+    bool unstored;                  /* the destination has no receipt of it */
     enum journal_accepted accepted; /* out */
 };
 

@@ -16,7 +16,7 @@ static const struct {
     [JOURNAL_WAITING] = {"waiting", TO(READY)},
     [JOURNAL_READY] = {"ready", TO(RUNNING)},
     [JOURNAL_RUNNING] = {"running", TO(READY) | TO(WAITING) | TO(STORED) | TO(FAILED) | TO(DEAD)},
-    [JOURNAL_STORED] = {"stored", 0},
+    [JOURNAL_STORED] = {"stored", TO(READY)},
     [JOURNAL_FAILED] = {"failed", TO(READY)},
     [JOURNAL_DEAD] = {"dead", TO(READY)},
 };

@@ -64,6 +64,23 @@ static int begin_anew(struct journal *j, const struct journal_accept *rq, struct
     return journal_note(j, seq, EVENT_RECEIVED, NULL, err);
 }
 
+/* Whether one that has ended begins anew because it is named. What failed for good is named by
+ * every sync, too, as long as its output is there: unless the Platform had not known it, that is no
+ * news. */
+static bool begins_anew(const struct journal_accept *rq, const struct journal_job *job)
+{
+    switch (job->state) {
+    case JOURNAL_FAILED:
+    case JOURNAL_DEAD:
+        return rq->origin != JOURNAL_BY_SYNC ||
+               strcmp(job->error_name, err_name(ERR_JOB_UNKNOWN)) == 0;
+    case JOURNAL_STORED:
+        return rq->unstored;
+    default:
+        return false;
+    }
+}
+
 static int accept_job(struct journal *j, struct journal_accept *rq, struct err *err)
 {
     struct journal_job job;
@@ -83,7 +100,7 @@ static int accept_job(struct journal *j, struct journal_accept *rq, struct err *
     if (rc == 0)
         return full ? queue_is_full(j, err)
                     : journal_db_nonsense(j, "an index names a job that is not there", err);
-    if (job.state == JOURNAL_FAILED || job.state == JOURNAL_DEAD) {
+    if (begins_anew(rq, &job)) {
         rq->accepted = JOURNAL_AGAIN;
         return full ? queue_is_full(j, err) : begin_anew(j, rq, &job, seq, err);
     }

@@ -97,6 +97,7 @@ static void accept_one(void *arg, size_t index, struct spread_slot *slot)
     a->slot = slot;
     a->accept.origin = JOURNAL_BY_SYNC;
     a->accept.expires_ms = job->expires_ms;
+    a->accept.unstored = d->config.receipts;
     snprintf(a->accept.job, sizeof(a->accept.job), "%s", job->id);
     dispatcher_ask(d, &a->ask, &a->accept.request, JOURNAL_ACCEPT, on_accepted, a);
 }

@@ -396,6 +396,7 @@ static const struct sink_ops ops = {
     .reopen = sink_s3_reopen,
     .list_unfinished = sink_s3_list_unfinished,
     .abort_unfinished = sink_s3_abort_unfinished,
+    .abort_unnamed = sink_s3_abort_unnamed,
     .read = read_start,
     .list = list_start,
     .cancel = cancel,

@@ -10,6 +10,9 @@
  * - and it has no part to this day: what another process began then has got some since.
  * One that was slower than our whole transfer finds its upload gone, and begins a new one
  * (ERR_SPENT): no harm comes to what it stores. Where no answer got lost nothing is asked.
+ *
+ * The same for a job that was tried before by a process that may have died between the answer and
+ * writing it down: then since when is not known, and all without a part are taken for ours.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -120,4 +123,24 @@ bool sink_s3_lost_begin(struct sink_op *op, const struct err *err)
     op->refusal = err ? *err : (struct err){0};
     op->call = s3_list_uploads(op->sink->s3, upload->key, on_upload, on_uploads, op);
     return true;
+}
+
+void sink_s3_lost_suspect(struct sink_upload *upload)
+{
+    upload->created.lost++;
+    upload->created.from_ms = 0;
+    upload->created.to_ms = INT64_MAX / 2; /* no sum with it overflows */
+}
+
+struct sink_op *sink_s3_abort_unnamed(struct sink *sink, const char *key, sink_done_fn *done,
+                                      void *arg)
+{
+    struct sink_op *op = sink_s3_op_new(sink_s3_of(sink), done, arg);
+    op->upload = xcalloc(1, sizeof(*op->upload)); /* has no name itself */
+    op->upload->sink = op->sink;
+    op->upload->key = sink_s3_key(op->sink, key);
+    op->upload_out = &op->upload; /* freed with the op */
+    sink_s3_lost_suspect(op->upload);
+    CHECK(sink_s3_lost_begin(op, NULL));
+    return op;
 }

@@ -113,6 +113,10 @@ struct sink_op *sink_s3_abort_unfinished(struct sink *sink, const char *key, con
 
 /* ---- sink_s3_lost.c ---- */
 
+/* From here on every upload of its key that has no part may be one of ours that lost its name. */
+void sink_s3_lost_suspect(struct sink_upload *upload);
+struct sink_op *sink_s3_abort_unnamed(struct sink *sink, const char *key, sink_done_fn *done,
+                                      void *arg);
 /* Before op, which has completed, aborted or failed to begin its upload, ends with err (NULL:
  * well): looks for uploads whose ids got lost, if there may be any, and then ends op. False: there
  * are none. */

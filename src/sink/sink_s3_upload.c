@@ -41,12 +41,8 @@ static void begin_failed(struct sink_op *op, const struct err *err)
 
 static void hand_over(struct sink_op *op)
 {
-    struct s3_created *created = &op->upload->created;
-    if (op->upload->object->tried_before) { /* since when is not known */
-        created->lost++;
-        created->from_ms = 0;
-        created->to_ms = INT64_MAX / 2;
-    }
+    if (op->upload->object->tried_before)
+        sink_s3_lost_suspect(op->upload);
     *op->upload_out = op->upload;
     op->upload_out = NULL;
     sink_s3_op_end(op, NULL);

@@ -184,6 +184,25 @@ void copy_reopen(struct copy *c)
         c->rq.sink->ops->reopen(c->rq.sink, &c->object, &name, &c->upload, on_part, on_reopened, c);
 }
 
+static void on_unnamed_dropped(void *arg, const struct err *err)
+{
+    struct copy *c = arg;
+    (void)err; /* logged by the sink */
+    c->op = NULL;
+    copy_wind_down(c);
+}
+
+static void drop_unnamed(struct copy *c)
+{
+    const struct sink_ops *ops = c->rq.sink->ops;
+    if (!c->rq.tried_before || !ops->abort_unnamed) {
+        copy_wind_down(c);
+        return;
+    }
+    c->winding = true; /* nothing else is under way */
+    c->op = ops->abort_unnamed(c->rq.sink, c->rq.key, on_unnamed_dropped, c);
+}
+
 static void on_dropped(void *arg, const struct err *err)
 {
     struct copy *c = arg;
@@ -191,16 +210,20 @@ static void on_dropped(void *arg, const struct err *err)
     if (err)
         log_warn("%s: an upload that an earlier run has left stays (egress sweep removes it): %s",
                  c->rq.key, err->msg);
-    copy_wind_down(c);
+    drop_unnamed(c);
 }
 
 void copy_drop_left(struct copy *c)
 {
-    if (!c->rq.resume || c->upload) {
+    if (c->upload) { /* its own end does all that */
         copy_wind_down(c);
         return;
     }
-    c->winding = true; /* nothing else is under way */
+    if (!c->rq.resume) {
+        drop_unnamed(c);
+        return;
+    }
+    c->winding = true;
     c->op =
         c->rq.sink->ops->abort_unfinished(c->rq.sink, c->rq.key, c->rq.resume->id, on_dropped, c);
 }

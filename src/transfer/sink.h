@@ -45,8 +45,8 @@ struct sink_object {
     struct sink_identity identity; /* .job NULL: none (receipts) */
     enum sink_condition condition;
     const char *if_match; /* etag for SINK_IF_MATCH */
-    /* begin, reopen: another may have been begun before by a process that died with its name: one of this
-     * key that has no part is removed when this one ends. */
+    /* begin, reopen: another may have been begun before by a process that died with its name: one
+     * of this key that has no part is removed when this one ends. */
     bool tried_before;
 };
 
@@ -110,7 +110,7 @@ struct sink_ops {
     struct sink_op *(*complete)(struct sink_upload *upload, uint32_t n_parts, uint64_t size,
                                 uint32_t crc32c, char etag_out[128], sink_done_fn *done, void *arg);
     /* Removes a small object of ours, if it is still the one of that etag (where the store can
-     * compare). One that is gone is no error. This and the next four: NULL in a sink whose
+     * compare). One that is gone is no error. This and the next five: NULL in a sink whose
      * unfinished uploads end with the process. */
     struct sink_op *(*remove)(struct sink *sink, const char *key, const char *etag,
                               sink_done_fn *done, void *arg);
@@ -127,6 +127,11 @@ struct sink_ops {
     /* Undoes one of them. One that is gone is no error. */
     struct sink_op *(*abort_unfinished)(struct sink *sink, const char *key, const char *id,
                                         sink_done_fn *done, void *arg);
+    /* Undoes those of one key that have no part, and so nobody is at work on: for what a process
+     * left that died before it could write down what it had begun. Fails for no reason but that it
+     * was cancelled: what is left is logged. */
+    struct sink_op *(*abort_unnamed)(struct sink *sink, const char *key, sink_done_fn *done,
+                                     void *arg);
     /* Leaves nothing behind; repeated by the sink until that is so, within bounds. */
     struct sink_op *(*abort)(struct sink_upload *upload, sink_done_fn *done, void *arg);
     void (*upload_free)(struct sink_upload *upload); /* nothing of it may be under way */
