@@ -8,7 +8,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/clock.h"
 #include "core/job_id.h"
@@ -83,39 +82,6 @@ void admin_end_error(struct admin_call *call, int status, const struct err *err)
 }
 
 /* ---- who may ask ---- */
-
-/* Host without a port, or with brackets: "localhost", "127.0.0.1", "[::1]". */
-static bool is_local_name(const char *host, size_t len)
-{
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strlen(names[i]) == len && strncasecmp(host, names[i], len) == 0)
-            return true;
-    return false;
-}
-
-static bool host_is_ours(const struct serve *s, const struct httpd_request *rq)
-{
-    const char *host = httpd_header(rq, "Host");
-    if (!s->admin_is_local) /* any name may lead here; the token is the lock */
-        return true;
-    if (!host)
-        return false;
-    const char *colon = strrchr(host, ':');
-    bool has_port = colon && !strchr(colon, ']');
-    return is_local_name(host, has_port ? (size_t)(colon - host) : strlen(host)) ||
-           strcmp(host, s->admin_address) == 0;
-}
-
-/* Browsers say where a POST comes from; "null" is said by what hides it. */
-static bool origin_is_ours(const struct httpd_request *rq)
-{
-    const char *origin = httpd_header(rq, "Origin"), *host = httpd_header(rq, "Host");
-    if (!origin)
-        return true;
-    const char *name = strstr(origin, "://");
-    return name && host && strcmp(name + 3, host) == 0;
-}
 
 static bool has_token(struct serve *s, const struct httpd_request *rq)
 {
@@ -300,7 +266,9 @@ void admin_request(void *arg, struct httpd_request *rq)
     static const char *const bearer[] = {"WWW-Authenticate", "Bearer", NULL};
     struct serve *s = arg;
     bool post = strcmp(httpd_method(rq), "POST") == 0;
-    if (!host_is_ours(s, rq)) {
+    const char *host = httpd_header(rq, "Host");
+    /* Where others reach it any name may lead here, and the token is the lock. */
+    if (s->admin_is_local && !admin_host_is_local(host, s->admin_address)) {
         answer_error(rq, 421, plain_headers, ERR_INPUT,
                      "this is not the Host that was asked for; expected localhost or the address");
         return;
@@ -308,7 +276,8 @@ void admin_request(void *arg, struct httpd_request *rq)
     const struct route *route = find_route(rq);
     if (!route)
         return;
-    if (post && (!httpd_header(rq, "x-egress-request") || !origin_is_ours(rq)))
+    if (post && (!httpd_header(rq, "x-egress-request") ||
+                 !admin_origin_is(httpd_header(rq, "Origin"), host)))
         answer_error(rq, 403, plain_headers, ERR_INPUT,
                      "a POST needs the header x-egress-request: 1, and no Origin but this one");
     else if (route->needs & TOKEN && !has_token(s, rq))

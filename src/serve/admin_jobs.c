@@ -2,16 +2,14 @@
  *
  * admin_jobs: what the admin routes ask of the journal, and what they have it do.
  */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/json.h"
-#include "core/mem.h"
-#include "core/text.h"
+#include "core/job_id.h"
+#include "serve/admin_read.h"
 #include "serve/serve_private.h"
 
-enum { PAGE_STANDARD = 50, RETRY_MAX = 10000, ANSWER_MAX = 16 * 1024 * 1024 };
+enum { ANSWER_MAX = 16 * 1024 * 1024 };
 
 static void submit(struct admin_call *call, struct journal_request *request, enum journal_kind kind,
                    void (*done)(struct journal_request *request))
@@ -42,45 +40,16 @@ static void on_listed(struct journal_request *request)
     admin_end(call, 200, &body);
 }
 
-/* A parameter that is copied into `out`; -1: it does not fit. */
-static int copy_query(const struct httpd_request *rq, const char *name, char *out, size_t size,
-                      struct err *err)
-{
-    const char *value = httpd_query(rq, name);
-    if (!value)
-        return 0;
-    if (strlen(value) >= size)
-        return err_set(err, ERR_INPUT, "%s: longer than %zu bytes", name, size - 1);
-    memcpy(out, value, strlen(value) + 1);
-    return 0;
-}
-
-static int read_query(const struct httpd_request *rq, struct journal_list *list, struct err *err)
-{
-    const char *state = httpd_query(rq, "state"), *limit = httpd_query(rq, "limit");
-    int64_t n = PAGE_STANDARD;
-    list->state = -1;
-    if (state && *state) {
-        enum journal_state known = journal_state_parse(state);
-        if (known == JOURNAL_STATES)
-            return err_set(err, ERR_INPUT,
-                           "state %.32s: expected waiting, ready, running, stored, failed or dead",
-                           state);
-        list->state = (int)known;
-    }
-    if (limit && text_parse_int(limit, 1, JOURNAL_PAGE_MAX, &n) < 0)
-        return err_set(err, ERR_INPUT, "limit %.32s: expected 1 to %d", limit, JOURNAL_PAGE_MAX);
-    list->limit = (unsigned)n;
-    if (copy_query(rq, "prefix", list->prefix, sizeof(list->prefix), err) < 0 ||
-        copy_query(rq, "after", list->after, sizeof(list->after), err) < 0)
-        return -1;
-    return 0;
-}
-
 void admin_list(struct admin_call *call)
 {
     struct err err = {0};
-    if (read_query(call->rq, &call->list, &err) < 0)
+    const struct admin_list_query query = {
+        .state = httpd_query(call->rq, "state"),
+        .limit = httpd_query(call->rq, "limit"),
+        .prefix = httpd_query(call->rq, "prefix"),
+        .after = httpd_query(call->rq, "after"),
+    };
+    if (admin_read_list(&query, &call->list, &err) < 0)
         admin_end_error(call, 400, &err);
     else
         submit(call, &call->list.request, JOURNAL_LIST, on_listed);
@@ -119,18 +88,11 @@ void admin_get(struct admin_call *call, const char *job)
 
 /* ---- retry ---- */
 
-static void free_ids(struct admin_call *call)
-{
-    for (size_t i = 0; i < call->retry.n; i++)
-        free(call->ids[i]);
-    free(call->ids);
-}
-
 static void on_retried(struct journal_request *request)
 {
     struct admin_call *call = request->arg;
     struct buf body = BUF_INIT(1024);
-    free_ids(call);
+    admin_ids_release(&call->ids);
     if (request->err.code != ERR_NONE) {
         admin_end_error(call, status_of(&request->err), &request->err);
         return;
@@ -141,51 +103,18 @@ static void on_retried(struct journal_request *request)
     admin_end(call, 200, &body);
 }
 
-#define RETRY_EXPECTED "expected {\"jobs\":[JOB_ID,...]} or {\"dead\":true}"
-
-static int take_ids(struct admin_call *call, const json_t *jobs, struct err *err)
-{
-    size_t n = json_array_size(jobs);
-    if (n == 0 || n > RETRY_MAX)
-        return err_set(err, ERR_INPUT, "%zu jobs; expected 1 to %d", n, RETRY_MAX);
-    call->ids = xcalloc(n, sizeof(call->ids[0]));
-    for (size_t i = 0; i < n; i++) {
-        const char *id = json_string_value(json_array_get(jobs, i));
-        if (!id || !job_id_is_valid(id))
-            return err_set(err, ERR_INPUT, "jobs[%zu] is no job id", i);
-        call->ids[i] = xstrdup(id);
-        call->retry.n++;
-    }
-    call->retry.jobs = (const char *const *)call->ids;
-    return 0;
-}
-
-static int read_retry(struct admin_call *call, struct err *err)
-{
-    size_t len;
-    const char *text = httpd_body(call->rq, &len);
-    json_error_t why;
-    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &why);
-    if (!root)
-        return json_refused(err, "the body", &why);
-    const json_t *jobs = json_object_get(root, "jobs");
-    int rc = 0;
-    if (json_is_array(jobs))
-        rc = take_ids(call, jobs, err);
-    else if (!json_is_true(json_object_get(root, "dead")))
-        rc = err_set(err, ERR_INPUT, RETRY_EXPECTED);
-    json_decref(root);
-    return rc;
-}
-
 void admin_retry(struct admin_call *call)
 {
     struct err err = {0};
-    if (read_retry(call, &err) < 0) {
-        free_ids(call);
+    size_t len;
+    const char *text = httpd_body(call->rq, &len);
+    if (admin_read_retry(text, len, &call->ids, &err) < 0) {
+        admin_ids_release(&call->ids);
         admin_end_error(call, 400, &err);
         return;
     }
+    call->retry.jobs = (const char *const *)call->ids.ids;
+    call->retry.n = call->ids.n;
     submit(call, &call->retry.request, JOURNAL_RETRY, on_retried);
 }
 

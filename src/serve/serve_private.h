@@ -17,6 +17,7 @@
 #include "queue/journal.h"
 #include "report/status.h"
 #include "schedule/dispatcher.h"
+#include "serve/admin_read.h"
 
 struct serve_secrets { /* replaced by SIGHUP, under the lock */
     pthread_rwlock_t lock;
@@ -77,7 +78,7 @@ struct admin_call {
         struct journal_retry retry;
         struct journal_pause pause;
     };
-    char **ids; /* owned; of retry */
+    struct admin_ids ids; /* of retry */
 };
 
 void admin_gather(struct admin_call *call);
