@@ -18,8 +18,10 @@
 
 #define JOB_PREFIX "/api/jobs/"
 
+/* Pairs of name and value. */
 static const char *const plain_headers[] = {"Cache-Control", "no-store", "X-Content-Type-Options",
                                             "nosniff", NULL};
+static const char security_policy[] = PAGE_SECURITY_POLICY;
 static const char *const page_headers[] = {"Cache-Control",
                                            "no-cache",
                                            "X-Content-Type-Options",
@@ -27,7 +29,7 @@ static const char *const page_headers[] = {"Cache-Control",
                                            "Referrer-Policy",
                                            "no-referrer",
                                            "Content-Security-Policy",
-                                           PAGE_SECURITY_POLICY,
+                                           security_policy,
                                            NULL};
 
 /* ---- answers ---- */

@@ -125,7 +125,7 @@ static inline void run(struct rig *rig, struct journal_request *rq, enum journal
     struct waiting w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
     rq->kind = kind;
     rq->done = on_done;
-    rq->arg = &w;
+    rq->arg = &w; /* cppcheck-suppress autoVariables ; waited for */
     journal_submit(rig->journal, rq);
     pthread_mutex_lock(&w.lock);
     while (!w.done)

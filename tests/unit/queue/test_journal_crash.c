@@ -111,7 +111,7 @@ static void closing_completes_what_was_submitted(void **state)
 /* Accepts, claims and settles for ever; writes a line once each is said to be on disk. */
 static void work_until_killed(struct rig *rig, int out)
 {
-    struct journal_job jobs[4];
+    struct journal_job jobs[4] = {0};
     open_journal(rig);
     for (int i = 0;; i++) {
         char line[JOB_ID_MAX + 8];

@@ -159,7 +159,7 @@ static void soonest_to_expire_first(void **state)
         listed[i].expires_ms = now_ms + HOUR_MS + (int64_t)number * 1000;
     }
     rig_accept_all(&r, listed, JOBS);
-    snprintf(listed[JOBS].id, sizeof(listed[JOBS].id), "job-%u", URGENT);
+    snprintf(listed[JOBS].id, sizeof(listed[JOBS].id), "job-%d", URGENT);
     listed[JOBS].expires_ms = now_ms + HOUR_MS / 2;
     rig_start(&r);
     rig_run(&r, three_stored);
