@@ -252,6 +252,11 @@ int assembly_reload_token(struct assembly *a, const struct settings *s, struct e
     return rc;
 }
 
+const char *assembly_source_url(const struct assembly *a)
+{
+    return voxel51_base_url(a->source);
+}
+
 void assembly_drop_source(struct assembly *a)
 {
     engine_free(a->engine);

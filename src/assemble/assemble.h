@@ -56,6 +56,8 @@ int assemble_check(const struct settings *s, unsigned extent, struct err *err) M
 /* Reads the token anew that the settings lead to; what is under way goes on. On failure the old one
  * stays. */
 int assembly_reload_token(struct assembly *a, const struct settings *s, struct err *err) MUST_CHECK;
+/* Where the source is, as a user would name it; borrowed from the assembly. */
+const char *assembly_source_url(const struct assembly *a);
 /* Takes out the source and the engine, for others to be added. No transfer may be under way. */
 void assembly_drop_source(struct assembly *a);
 /* Nothing may be under way. A zeroed one is fine. */

@@ -425,6 +425,11 @@ static void voxel51_free(struct source *source)
     free(v);
 }
 
+const char *voxel51_base_url(const struct source *source)
+{
+    return ((const struct voxel51 *)source)->base_url;
+}
+
 int voxel51_set_token(struct source *source, const struct token *token, struct err *err)
 {
     struct voxel51 *v = (struct voxel51 *)source;

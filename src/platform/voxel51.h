@@ -51,6 +51,9 @@ struct voxel51_config {
 /* NULL (ERR_CONFIG) when the token's base URL is none. */
 struct source *voxel51_new(struct loop *loop, const struct voxel51_config *config, struct err *err);
 
+/* "https://api.voxel51.com/v1"; borrowed. */
+const char *voxel51_base_url(const struct source *source);
+
 /* Requests that begin from now on bring this token; its base URL has to be the one that there is
  * (-1: ERR_CONFIG, and nothing has changed). */
 int voxel51_set_token(struct source *source, const struct token *token, struct err *err) MUST_CHECK;

@@ -152,7 +152,7 @@ static void finish(void *arg)
         .now_ms = clock_wall_ms(),
         .started_ms = s->started_ms,
         .destination = s->destination,
-        .platform = s->assembly.source->ops->name,
+        .platform = assembly_source_url(&s->assembly),
         .draining = atomic_load(&s->draining),
     };
     add_journal(&g->status, &call->stats);
