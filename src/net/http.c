@@ -22,7 +22,7 @@ enum {
 
 static void run_wants(void *arg);
 
-static void want(struct http_call *call, unsigned what)
+void http_call_want(struct http_call *call, unsigned what)
 {
     if (call->ending)
         return;
@@ -44,7 +44,8 @@ static void reset_answer(struct http_call *call)
     call->headers_done = false;
     call->header_bytes = 0;
     call->body_sent = 0;
-    call->skip = 0;
+    call->skip = call->burst = 0;
+    call->paused = false;
     call->curl_error[0] = '\0';
     memset(&call->err, 0, sizeof(call->err));
 }
@@ -125,7 +126,7 @@ static void start_attempt(struct http_call *call)
 
 static void turn_has_come(void *arg)
 {
-    want(arg, WANT_ATTEMPT);
+    http_call_want(arg, WANT_ATTEMPT);
 }
 
 /* A long poll is no work for who answers it, and others would wait as long for its turn. */
@@ -227,7 +228,7 @@ static bool may_follow(const struct http_call *call)
 
 static void retry_due(void *arg)
 {
-    want(arg, WANT_RETRY);
+    http_call_want(arg, WANT_RETRY);
 }
 
 void http_easy_done(CURL *easy, CURLcode code)
@@ -285,7 +286,10 @@ static void run_wants(void *arg)
     } else if (wants & WANT_ATTEMPT) {
         start_attempt(call);
     } else if ((wants & WANT_RESUME) && call->in_multi) {
+        call->paused = false;
         turn_resume(&call->turn);
+        curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    } else if ((wants & WANT_MORE) && call->in_multi && !call->paused) {
         curl_easy_pause(call->easy, CURLPAUSE_CONT);
     }
 }
@@ -323,7 +327,7 @@ struct http_call *http_start(struct loop *loop, const struct http_request *rq,
     if ((rq->flags & HTTP_PUBLIC_ONLY) && call->origin && url_is_local(&call->first_url))
         err_set(&call->err, ERR_PROTOCOL, "%s %s: leads to a local address, refused", rq->method,
                 call->first_url.host);
-    want(call, WANT_START);
+    http_call_want(call, WANT_START);
     return call;
 }
 
@@ -334,10 +338,10 @@ unsigned http_unanswered(const struct http_call *call)
 
 void http_resume(struct http_call *call)
 {
-    want(call, WANT_RESUME);
+    http_call_want(call, WANT_RESUME);
 }
 
 void http_cancel(struct http_call *call)
 {
-    want(call, WANT_CANCEL);
+    http_call_want(call, WANT_CANCEL);
 }

@@ -26,6 +26,7 @@ enum {
     WANT_RETRY = 8,
     WANT_END = 16,
     WANT_ATTEMPT = 32, /* its turn has come */
+    WANT_MORE = 64,    /* others have had theirs */
 };
 
 struct http_call {
@@ -69,6 +70,8 @@ struct http_call {
     bool headers_done;
     bool delivered; /* bytes went to on_data: not to be repeated */
     size_t skip;    /* bytes that libcurl will hand over once more: on_data took them already */
+    size_t burst;   /* bytes since others were let in */
+    bool paused;    /* by on_data */
     struct buf answer_body;
     struct err err; /* what a callback of ours found wrong */
 
@@ -78,6 +81,9 @@ struct http_call {
     struct loop_task task;
     struct loop_timer retry_timer;
 };
+
+/* From libcurl's callbacks: notes what is to be done once they have returned. */
+void http_call_want(struct http_call *call, unsigned what);
 
 bool http_call_is_success(const struct http_call *call); /* a 2xx */
 

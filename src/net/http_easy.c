@@ -10,10 +10,13 @@
 
 enum {
     HEADERS_MAX_BYTES = 64 * 1024, /* of one answer */
-    /* 512 KiB halves the CPU per byte of bulk data against libcurl's 16 and 64 KiB. */
-    BULK_BUFFER = 512 * 1024,
+    /* Against libcurl's 16 and 64 KiB they halve the CPU per byte of bulk data. What is sent in a
+     * turn is more than what is received, so that parts are gone before further ones are there. */
+    DOWN_BUFFER = 256 * 1024,
+    UP_BUFFER = 512 * 1024,
     SMALL_BUFFER = 16 * 1024,
-    RATE_MIN = 64, /* bytes a second: what drips on below that is a stall as well */
+    BURST_MAX = DOWN_BUFFER, /* bytes in a row; see let_others_in() */
+    RATE_MIN = 64,           /* bytes a second: what drips on below that is a stall as well */
     URL_TOLD_MAX = 150,
 };
 
@@ -104,6 +107,19 @@ static size_t collect(struct http_call *call, const char *data, size_t len)
     return len;
 }
 
+/* libcurl (7.88 and others) reads from a socket that has more, a hundred times its buffer, before
+ * it looks at the next one. From a source at hand that is all of --memory, and no part is sent in
+ * the meantime. */
+static void let_others_in(struct http_call *call, size_t len)
+{
+    call->burst += len;
+    if (call->burst < BURST_MAX)
+        return;
+    call->burst = 0;
+    curl_easy_pause(call->easy, CURLPAUSE_RECV);
+    http_call_want(call, WANT_MORE);
+}
+
 static size_t on_write(char *data, size_t size, size_t n, void *arg)
 {
     struct http_call *call = arg;
@@ -122,9 +138,11 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
     call->delivered |= taken > 0;
     if (again + taken < len) {
         call->skip = again + taken;
+        call->paused = true;
         turn_pause(&call->turn);
         return CURL_WRITEFUNC_PAUSE;
     }
+    let_others_in(call, len);
     return len;
 }
 
@@ -208,12 +226,12 @@ static void set_up_method(struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
         curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
-                         (long)(call->body_len > SMALL_BUFFER ? BULK_BUFFER : SMALL_BUFFER));
+                         (long)(call->body_len > SMALL_BUFFER ? UP_BUFFER : SMALL_BUFFER));
     } else {
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
     }
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-                     (long)(call->events.on_data ? BULK_BUFFER : SMALL_BUFFER));
+                     (long)(call->events.on_data ? DOWN_BUFFER : SMALL_BUFFER));
 }
 
 /* Decided here, so that it is known; and libcurl is not to decide once more. */

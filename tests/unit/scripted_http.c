@@ -16,7 +16,7 @@
 #include "core/err.h"
 #include "core/mem.h"
 
-enum { REQUEST_MAX = 1024 * 1024 };
+enum { REQUEST_MAX = 1024 * 1024, ANSWER_MAX = 32 * 1024 * 1024 };
 
 struct scripted_http {
     const struct scripted_answer *answers; /* borrowed */
@@ -100,7 +100,7 @@ static void send_all(int fd, const char *data, size_t len, unsigned flags)
 
 static void answer(const struct scripted_http *s, int fd, const struct scripted_answer *a)
 {
-    struct buf text = BUF_INIT(REQUEST_MAX);
+    struct buf text = BUF_INIT(ANSWER_MAX);
     if (a->flags & SCRIPTED_RAW) {
         buf_str_append(&text, a->head);
     } else {

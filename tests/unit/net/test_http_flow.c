@@ -195,6 +195,58 @@ static size_t resume_for_nothing(void *arg, const void *data, size_t len)
 }
 
 /* The resume is still under way when the call ends, and the loop with it. */
+static struct {
+    struct loop *loop;
+    size_t in_turn, most, total;
+    unsigned turns;
+    struct loop_task task;
+} counter;
+
+static void each_turn(void *arg)
+{
+    const struct http_bench *b = arg;
+    counter.in_turn = 0;
+    counter.turns++;
+    if (b->n_done == 0)
+        loop_post(counter.loop, &counter.task, each_turn, arg);
+    else
+        loop_stop(counter.loop);
+}
+
+static size_t count_in_turn(void *arg, const void *data, size_t len)
+{
+    (void)arg;
+    (void)data;
+    counter.total += len;
+    counter.in_turn += len;
+    if (counter.in_turn > counter.most)
+        counter.most = counter.in_turn;
+    return len;
+}
+
+/* However much there is to read: others get their turn. */
+static void test_a_fast_answer_does_not_keep_others_waiting(void **state)
+{
+    (void)state;
+    enum { LEN = 16 * 1024 * 1024 };
+    char *text = letters(LEN);
+    const struct scripted_answer answers[] = {{"200 OK\r\n", text}};
+    struct http_bench *b = bench_new(answers, 1);
+    bench_stream(b);
+    b->events.on_data = count_in_turn;
+    memset(&counter, 0, sizeof(counter));
+    counter.loop = b->loop;
+    loop_post(b->loop, &counter.task, each_turn, b);
+    bench_go(b, "/");
+    loop_run(b->loop); /* the last turn */
+    assert_false(b->failed);
+    assert_int_equal(counter.total, LEN);
+    assert_true(counter.most <= 1024 * 1024);
+    assert_true(counter.turns >= 16);
+    bench_free(b, 1);
+    free(text);
+}
+
 static void test_a_needless_resume_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -512,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_byte_once),
         cmocka_unit_test(test_a_pause_is_no_stall),
+        cmocka_unit_test(test_a_fast_answer_does_not_keep_others_waiting),
         cmocka_unit_test(test_a_needless_resume_leaves_nothing_behind),
         cmocka_unit_test(test_on_head_ends_the_exchange),
         cmocka_unit_test(test_prepare_ends_the_exchange),

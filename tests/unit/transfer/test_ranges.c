@@ -364,7 +364,7 @@ static void test_random_failures(void **state)
         init(&r);
         r.seed = seed;
         r.config.ranges = 2 + seed % 7;
-        r.config.memory = (16 << seed % 3) * MIB;
+        r.config.memory = (MIB << seed % 3) * 16;
         r.from.size = (seed * UINT64_C(7368787)) % (50 * MIB);
         r.from.break_percent = seed % 5 == 0;
         r.to.fail_percent = seed % 2 ? 15 : 0;
