@@ -2,6 +2,7 @@
 """The page of `egress serve` in Chromium: its files are a running daemon's, what the API tells is
 the tests' own (page_api.py), so that every state can be seen. test_page_daemon.py has both real."""
 
+import datetime
 import re
 
 import pytest
@@ -50,7 +51,8 @@ def show(browser, api):
 
     def open_page(fragment="", tells=api, wait=True, **how):
         page = browser.page(**how)
-        page.clock.install(time=NOW)
+        page.clock.install(time=NOW - datetime.timedelta(seconds=1))
+        page.clock.pause_at(NOW)
         tells.install(page)
         page.goto(browser.base_url + "/" + fragment)
         if wait:
