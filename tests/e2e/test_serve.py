@@ -376,6 +376,33 @@ def test_jobs_are_listed_page_by_page(serve, sim, directory):  # noqa: F811
 # ---- the disk ----
 
 
+def test_back_to_a_copy_of_the_journal(serve, sim, directory, tmp_path):  # noqa: F811
+    """As docs/operations.md has it: what was stored since is recognised, what came since is found."""
+    s = sim("--generate", 6, "--size", "1K")
+    jobs = s.ids()
+    d = serve(directory.to, sim=s)
+    d.command("pause").ok()
+    for job in jobs[:3]:
+        d.webhook(job)
+    copy = tmp_path / "copy.journal"
+    sqlite3.connect(d.journal).execute("VACUUM INTO ?", (str(copy),))
+    d.command("resume").ok()
+    for job in jobs[3:]:
+        d.webhook(job)
+    d.wait_jobs(stored=6)
+    d.terminate().ok()
+    for end in ("", "-wal", "-shm"):
+        d.journal.with_name(d.journal.name + end).unlink(missing_ok=True)
+    copy.rename(d.journal)
+    before = s.stats()["output_bytes"]
+    d.start()
+    d.command("resume").ok()  # the copy was made while it was paused
+    d.wait_jobs(stored=3)
+    assert d.job(jobs[0])["history"][-1]["what"] == "already stored"
+    assert s.stats()["output_bytes"] == before
+    d.terminate().ok()
+
+
 def test_journal_that_is_none(sim, egress, directory, tmp_path):  # noqa: F811
     s = sim()
     for name, text in {"text": b"hello\n" * 1000, "zeros": b"\0" * 8192}.items():
