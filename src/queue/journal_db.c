@@ -280,9 +280,6 @@ void journal_db_close(struct journal *j)
 {
     for (int i = 0; i < JOURNAL_N_STATEMENTS; i++)
         sqlite3_finalize(j->statements[i]);
-    struct err ignored = {0};
-    if (j->db && journal_db_in_place(j, &ignored) < 0) /* its names may be another process's now */
-        sqlite3_db_config(j->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     CHECK(sqlite3_close(j->db) == SQLITE_OK);
     if (j->lock_fd >= 0)
         close(j->lock_fd);

@@ -380,7 +380,7 @@ static void a_file_that_is_removed_or_replaced(void **state)
     }
 }
 
-/* By then its names may be another's. */
+/* By then its names may be another's (SQLite sees to it). */
 static void closing_leaves_what_has_taken_its_place(void **state)
 {
     struct rig *rig = *state;
