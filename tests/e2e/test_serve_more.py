@@ -3,6 +3,7 @@
 may ask at the admin address. What takes longer is in test_serve_long.py."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -106,6 +107,16 @@ def test_running_jobs_of_an_older_version(serve, sim, directory):  # noqa: F811
     assert any("4 jobs were under way" in m for m in messages), messages
     d.terminate().ok()
     assert_stored(directory, s, s.ids())
+
+
+def test_a_token_in_a_fifo(egress, sim, directory, tmp_path):  # noqa: F811
+    """It would hang, at the start or at a SIGHUP."""
+    s = sim()
+    fifo = tmp_path / "token"
+    os.mkfifo(fifo)
+    for flag in ("--admin-token-file", "--webhook-secrets"):
+        r = egress("serve", "--to", directory.to, "--journal", "j", flag, fifo, sim=s)
+        assert r.returncode == 3 and flag in r.stderr and "not a regular file" in r.stderr, r
 
 
 # ---- the admin address ----
