@@ -361,7 +361,8 @@ e2e: e2e-programs
 E2E_LONG := tests/e2e/test_faults_store.py tests/e2e/test_fetch_versitygw.py \
             tests/e2e/test_all_faults.py tests/e2e/test_doctor_long.py \
             tests/e2e/test_worker_long.py tests/e2e/test_two_at_once.py \
-            tests/e2e/test_reverse_proxy.py tests/e2e/test_serve_hostile.py
+            tests/e2e/test_reverse_proxy.py tests/e2e/test_serve_hostile.py \
+            tests/e2e/test_serve_long.py
 .PHONY: e2e-long
 e2e-long: e2e-programs $(VERSITYGW)
 	@$(run_e2e) $(E2E_LONG) $(ARGS)

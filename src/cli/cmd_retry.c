@@ -62,7 +62,7 @@ int cmd_retry(const struct command_context *ctx)
         puts(buf_str(&answer));
     } else {
         json_t *root = json_loads(buf_str(&answer), 0, NULL);
-        printf("%" PRId64 " to be tried again, %" PRId64 " unchanged (waiting, running or stored), "
+        printf("%" PRId64 " to be tried again, %" PRId64 " unchanged (ready, running or stored), "
                "%" PRId64 " not in the journal\n",
                count_of(root, "retried"), count_of(root, "unchanged"), count_of(root, "unknown"));
         if (count_of(root, "unknown") > 0)

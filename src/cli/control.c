@@ -30,8 +30,8 @@ struct control *control_open(const struct settings *settings, struct err *err)
         return NULL;
     struct control *control = xcalloc(1, sizeof(*control));
     control->journal = journal;
-    control->socket_path = serve_control_path(journal);
-    if (http_init(&options, err) == 0)
+    control->socket_path = serve_control_path(journal, err);
+    if (control->socket_path && http_init(&options, err) == 0)
         control->loop = loop_new(err);
     if (control->loop)
         return control;

@@ -82,6 +82,11 @@ static bool take(struct journal *j, struct round *round)
 
 /* ---- a round ---- */
 
+static void tell_takes(struct journal *j)
+{
+    atomic_store(&j->takes, !j->failing && !journal_is_full(j));
+}
+
 static void begin_round(struct journal *j)
 {
     j->now_ms = clock_wall_ms();
@@ -99,6 +104,10 @@ static void tell_health(struct journal *j, const struct err *err)
         log_info("%s: can be written again", j->path);
     j->damaged |= damaged;
     j->ailing = err && !damaged;
+    if (err && !j->failing)
+        j->prune_mono_ms = clock_mono_ms() + PRUNE_EVERY_MS;
+    j->failing = err != NULL;
+    tell_takes(j);
 }
 
 /* Runs work() in a transaction of its own. -1: nothing of it was done. */
@@ -108,7 +117,8 @@ static int transact(struct journal *j, int (*work)(struct journal *j, void *arg,
     struct journal_tally before = j->tally;
     begin_round(j);
     int changes = sqlite3_total_changes(j->db);
-    if (journal_db_begin(j, err) == 0 && work(j, arg, err) == 0 && journal_db_commit(j, err) == 0) {
+    if (journal_db_in_place(j, err) == 0 && journal_db_begin(j, err) == 0 &&
+        work(j, arg, err) == 0 && journal_db_commit(j, err) == 0) {
         j->commits += sqlite3_total_changes(j->db) != changes;
         return 0;
     }
@@ -148,6 +158,7 @@ static void complete(struct journal *j, struct journal_request *rq)
 static void write_all(struct journal *j, struct journal_request *first)
 {
     struct err err = {0};
+    uint64_t commits = j->commits;
     if (transact(j, carry_out_all, first, &err) < 0) {
         for (struct journal_request *rq = first; rq; rq = rq->next) {
             journal_take_back(rq);
@@ -155,7 +166,7 @@ static void write_all(struct journal *j, struct journal_request *first)
             rq->unfinished = false;
         }
         tell_health(j, &err);
-    } else {
+    } else if (j->commits != commits) { /* else nothing was written, and nothing is known */
         tell_health(j, NULL);
     }
     FAULT_POINT("journal-before-complete");
@@ -176,6 +187,12 @@ static void read_all(struct journal *j, struct journal_request *first)
 
 /* ---- what nobody waits for ---- */
 
+static int probe(struct journal *j, void *arg, struct err *err)
+{
+    (void)arg;
+    return journal_probe(j, err);
+}
+
 static int prune(struct journal *j, void *arg, struct err *err)
 {
     if (journal_prune(j, PRUNED_MAX, arg, err) < 0)
@@ -195,9 +212,14 @@ static void look_after(struct journal *j)
     } else if (j->wal_pages < CHECKPOINT_PAGES) {
         j->checkpoint_pages = CHECKPOINT_PAGES;
     }
-    bool many = journal_surplus(j) >= PRUNED_MAX && !j->prune_failed;
+    bool many = journal_surplus(j) >= PRUNED_MAX && !j->prune_failed && !j->failing;
     if (clock_mono_ms() < j->prune_mono_ms && !many)
         return;
+    if (j->failing) {
+        tell_health(j, transact(j, probe, NULL, &err) < 0 ? &err : NULL);
+        j->prune_mono_ms = clock_mono_ms() + PRUNE_EVERY_MS;
+        return;
+    }
     j->prune_failed = transact(j, prune, &n, &err) < 0;
     if (j->prune_failed)
         log_warn("finished jobs are not forgotten: %s", err.msg);
@@ -215,6 +237,7 @@ static void *run(void *arg)
         if (round.reads)
             read_all(j, round.reads);
         look_after(j);
+        tell_takes(j);
     }
     return NULL;
 }
@@ -253,7 +276,11 @@ static int open_file(struct journal *j, const char *path, size_t *recovered, str
         count(j, err) < 0)
         return -1;
     journal_db_reset(j);
-    return transact(j, recover, recovered, err);
+    if (transact(j, recover, recovered, err) < 0)
+        return -1;
+    journal_db_remember_place(j);
+    tell_takes(j);
+    return 0;
 }
 
 static int start_thread(struct journal *j, struct err *err)
@@ -311,4 +338,9 @@ void journal_close(struct journal *j)
     journal_db_reset(j);
     journal_db_checkpoint(j, SQLITE_CHECKPOINT_TRUNCATE);
     release(j);
+}
+
+bool journal_takes(const struct journal *j)
+{
+    return atomic_load(&j->takes);
 }

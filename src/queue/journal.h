@@ -252,6 +252,11 @@ void journal_close(struct journal *journal);
 
 void journal_submit(struct journal *journal, struct journal_request *request);
 
+/* Whether it takes jobs: not after a round that failed, nor while config.queue_max are unfinished.
+ * A journal that fails is tried every second, so that this becomes true again by itself: who looks
+ * here before sending may send nothing meanwhile. Any thread. */
+bool journal_takes(const struct journal *journal);
+
 /* ---- by hand: `egress journal`; a journal that is in use may be read. Caller's thread. ---- */
 
 /* 0: sound. -1: ERR_CONFIG says what is wrong, *report (a line each) has the details. */

@@ -158,6 +158,45 @@ static int make_file(const char *path, struct err *err)
     return rc;
 }
 
+static const char *const suffixes[JOURNAL_FILES] = {"", "-wal"};
+
+static bool stat_file(const struct journal *j, int which, struct stat *sb)
+{
+    char *path = xprintf("%s%s", j->path, suffixes[which]);
+    bool there = stat(path, sb) == 0;
+    free(path);
+    return there;
+}
+
+void journal_db_remember_place(struct journal *j)
+{
+    struct stat sb;
+    for (int i = 0; i < JOURNAL_FILES; i++)
+        if (stat_file(j, i, &sb))
+            j->place[i] = (struct journal_place){true, sb.st_dev, sb.st_ino};
+}
+
+int journal_db_in_place(struct journal *j, struct err *err)
+{
+    struct stat sb;
+    for (int i = 0; i < JOURNAL_FILES; i++) {
+        const struct journal_place *place = &j->place[i];
+        if (!place->known)
+            continue;
+        errno = 0;
+        if (stat_file(j, i, &sb) && sb.st_dev == place->dev && sb.st_ino == place->ino)
+            continue;
+        if (errno && errno != ENOENT && errno != ENOTDIR) /* it may well be there */
+            continue;
+        j->broken = true;
+        return err_set(err, ERR_CONFIG,
+                       "%s%s: removed or replaced while in use, so nothing more can be kept in it; "
+                       "start egress serve again, and egress sync finds the jobs that were in it",
+                       j->path, suffixes[i]);
+    }
+    return 0;
+}
+
 /* ---- the connection ---- */
 
 int journal_db_harden(sqlite3 *db)

@@ -20,6 +20,8 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "queue/journal.h"
 
@@ -90,6 +92,8 @@ enum journal_event {
     X(PAUSE, "INSERT INTO meta (name, value) VALUES ('paused', ?1) ON CONFLICT (name) DO UPDATE "  \
              "SET value = ?1")                                                                     \
     X(PAUSED, "SELECT value FROM meta WHERE name = 'paused'")                                      \
+    X(PROBE, "INSERT INTO meta (name, value) VALUES ('probe', ?1) ON CONFLICT (name) DO UPDATE "   \
+             "SET value = ?1")                                                                     \
     X(COUNT, "SELECT state, count(*) FROM jobs GROUP BY state")                                    \
     X(NEAR, "SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state <= 2 AND expires_ms > 0 AND "    \
             "expires_ms <= ?1 LIMIT ?2)")                                                          \
@@ -117,9 +121,16 @@ struct journal_tally { /* of what is in the file; goes back with a round that is
     bool paused;
 };
 
+enum { JOURNAL_FILES = 2 }; /* the database and its WAL */
+
 struct journal {
     char *path; /* owned; absolute, without symbolic links */
     int lock_fd;
+    struct journal_place { /* which files these are: set by journal_db_remember_place() */
+        bool known;
+        dev_t dev;
+        ino_t ino;
+    } place[JOURNAL_FILES];
     int64_t keep_ms, keep_jobs, queue_max;
     pthread_t thread;
 
@@ -134,21 +145,28 @@ struct journal {
     sqlite3 *db;
     sqlite3_stmt *statements[JOURNAL_N_STATEMENTS];
     struct journal_tally tally;
-    int64_t now_ms; /* Unix time, of the round */
-    bool broken;    /* SQLite failed in this round */
-    bool ailing;    /* the disk refused the latest round: said once */
-    bool damaged;   /* so is this */
+    int64_t now_ms;    /* Unix time, of the round */
+    bool broken;       /* SQLite failed in this round */
+    bool failing;      /* the latest round failed */
+    bool ailing;       /* the disk refused it: said once */
+    bool damaged;      /* so is this */
+    atomic_bool takes; /* for journal_takes() */
     uint64_t commits, requests;
     int wal_pages;        /* after the latest commit */
     int checkpoint_pages; /* of the WAL, at which the next checkpoint is due */
     bool prune_failed;
-    int64_t prune_mono_ms; /* when to look again for what is to be forgotten */
+    int64_t prune_mono_ms; /* when to look again for what is to be forgotten; failing: to try */
 };
 
 /* ---- journal_db.c ---- */
 
 /* Finds, locks, makes and opens the file. What it has set up journal_db_close() undoes. */
 int journal_db_open(struct journal *journal, const char *path, struct err *err) MUST_CHECK;
+/* Notes which files the database and its WAL are. */
+void journal_db_remember_place(struct journal *journal);
+/* 0: they are still what their names lead to. -1: ERR_CONFIG, somebody has removed or replaced one:
+ * what is written from then on is gone with this process. */
+int journal_db_in_place(struct journal *journal, struct err *err) MUST_CHECK;
 /* How it is to be written: once it is known to be a journal. */
 int journal_db_set_up(struct journal *journal, struct err *err) MUST_CHECK;
 int journal_db_prepare(struct journal *journal, struct err *err) MUST_CHECK;
@@ -214,6 +232,9 @@ int journal_carry_out(struct journal *journal, struct journal_request *rq,
 /* Nothing of it was committed: takes back what it tells. */
 void journal_take_back(struct journal_request *rq);
 int journal_recover(struct journal *journal, size_t *recovered, struct err *err) MUST_CHECK;
+/* Writes something that nobody reads, to see whether it can. */
+int journal_probe(struct journal *journal, struct err *err) MUST_CHECK;
+bool journal_is_full(const struct journal *journal);
 /* Forgets at most max finished jobs that are too old or too many; *n: how many it were. */
 int journal_prune(struct journal *journal, int max, int *n, struct err *err) MUST_CHECK;
 /* More of them than is told each round. */

@@ -23,6 +23,11 @@ static int64_t unfinished(const struct journal *j)
     return jobs[JOURNAL_WAITING] + jobs[JOURNAL_READY] + jobs[JOURNAL_RUNNING];
 }
 
+bool journal_is_full(const struct journal *j)
+{
+    return unfinished(j) >= j->queue_max;
+}
+
 /* ---- accept ---- */
 
 static int queue_is_full(const struct journal *j, struct err *err)
@@ -85,7 +90,7 @@ static int accept_job(struct journal *j, struct journal_accept *rq, struct err *
 {
     struct journal_job job;
     int64_t seq;
-    bool full = unfinished(j) >= j->queue_max;
+    bool full = journal_is_full(j);
     if (!job_id_is_valid(rq->job))
         return err_set(err, ERR_INTERNAL, "no job id came to the journal");
     int inserted = full ? 0 : insert(j, rq, err);
@@ -409,6 +414,14 @@ int journal_recover(struct journal *j, size_t *recovered, struct err *err)
     }
     FAULT_POINT("journal-recovery");
     return rc;
+}
+
+/* A value that is not there yet: one that is there already would not be written. */
+int journal_probe(struct journal *j, struct err *err)
+{
+    sqlite3_stmt *st = journal_db_statement(j, DO_PROBE);
+    sqlite3_bind_int64(st, 1, j->now_ms);
+    return journal_db_run(j, st, err);
 }
 
 /* ---- pruning ---- */

@@ -17,9 +17,9 @@ enum {
     BACKOFF_MIN_MS = 10 * 1000,
     BACKOFF_MAX_MS = 3600 * 1000,
     UNKNOWN_DELAY_MS = 60 * 1000,
-    PROBE_PAUSE_MAX_MS = 5 * 60 * 1000,
-    DUE_MIN_MS = 10,        /* what the journal said was due is so by then */
-    DUE_MAX_MS = 60 * 1000, /* the wall clock may be set */
+    PROBE_PAUSE_MAX_MS = 60 * 1000, /* so much later than the other side is back, at most */
+    DUE_MIN_MS = 10,                /* what the journal said was due is so by then */
+    DUE_MAX_MS = 60 * 1000,         /* the wall clock may be set */
 };
 
 /* ---- requests ---- */

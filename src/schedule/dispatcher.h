@@ -14,7 +14,7 @@
  *
  * Where the set-up fails and not the job (nothing can be reached, we are refused, the disk is
  * full), several in a row end the ordinary way: then one job at a time is begun, with growing
- * pauses of up to five minutes, until one is stored (breaker.h). Failures of that kind count
+ * pauses of up to a minute, until one is stored (breaker.h). Failures of that kind count
  * towards attempts_max only while other jobs are stored: an outage of a day makes no job DEAD.
  *
  * Loop's thread, except dispatcher_wake(). The journal's completions come back by loop_post().
@@ -60,7 +60,7 @@ struct dispatcher *dispatcher_start(const struct dispatcher_config *config);
 void dispatcher_free(struct dispatcher *d); /* after on_end; NULL is fine */
 
 /* There may be something to claim: a job was accepted or retried, a pause has ended. A hint: many
- * in a row cost one look. Any thread, until dispatcher_drain() was called. */
+ * in a row cost one look; once it drains, none. Any thread, as long as the loop runs. */
 void dispatcher_wake(struct dispatcher *d);
 
 /* Runs sync now, whatever sync_every_ms says; false: one is under way, or it is draining. */

@@ -130,8 +130,8 @@ static void route_readyz(struct serve *s, struct httpd_request *rq)
 {
     if (atomic_load(&s->draining))
         answer_word(rq, 503, "ending");
-    else if (atomic_load(&s->journal_failed))
-        answer_word(rq, 503, "the journal fails");
+    else if (!journal_takes(s->journal))
+        answer_word(rq, 503, "the journal takes no jobs");
     else
         answer_word(rq, 200, "ready");
 }
@@ -190,7 +190,7 @@ static void route_sync(struct serve *s, struct httpd_request *rq)
 enum needs {
     NOTHING = 0,
     TOKEN = 1 << 0, /* where there is one */
-    LATER = 1 << 1, /* answered by way of the journal or the loop: not while these end */
+    LATER = 1 << 1, /* answered by way of the journal or the loop: not once these end */
 };
 
 static const struct route {
@@ -242,11 +242,12 @@ static const struct route *find_route(struct httpd_request *rq)
     return NULL;
 }
 
-/* Counted before `draining` is looked at; see webhook_request(). */
+/* Counted before `ending` is looked at; see webhook_request(). While transfers are still being
+ * finished, how far they are is told. */
 static void run_route(struct serve *s, struct httpd_request *rq, const struct route *route)
 {
     atomic_fetch_add(&s->pending, 1);
-    if (route->needs & LATER && atomic_load(&s->draining)) {
+    if (route->needs & LATER && atomic_load(&s->ending)) {
         answer_error(rq, 503, plain_headers, ERR_CANCELLED, "the daemon is ending");
     } else {
         route->fn(s, rq);

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "core/mem.h"
 
-#define JOURNAL_NAME "egress.journal"
+#define JOURNAL_NAME  "egress.journal"
+#define SOCKET_SUFFIX ".sock"
 
 static const char *variable(const char *name)
 {
@@ -54,7 +56,17 @@ char *journal_path(const char *given, bool make, struct err *err)
     return path;
 }
 
-char *serve_control_path(const char *journal_path)
+char *serve_control_path(const char *journal_path, struct err *err)
 {
-    return xprintf("%s.sock", journal_path);
+    char *path = xprintf("%s" SOCKET_SUFFIX, journal_path);
+    size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+    if (strlen(path) <= max)
+        return path;
+    err_set(
+        err, ERR_USAGE,
+        "--journal %.100s...: %zu bytes long; expected at most %zu, so that the daemon's socket "
+        "beside it (" SOCKET_SUFFIX ") is no longer than Unix sockets may be: give a shorter path",
+        journal_path, strlen(journal_path), max - strlen(SOCKET_SUFFIX));
+    free(path);
+    return NULL;
 }

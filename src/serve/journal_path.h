@@ -3,7 +3,7 @@
  * journal_path: where the journal lies, and beside it the socket of its daemon. Main thread.
  *
  *     char *path = journal_path(settings_text(s, SET_JOURNAL), false, &err);
- *     char *socket = serve_control_path(path);
+ *     char *socket = serve_control_path(path, &err);
  */
 #ifndef EGRESS_SERVE_JOURNAL_PATH_H
 #define EGRESS_SERVE_JOURNAL_PATH_H
@@ -17,7 +17,7 @@
  * place are made. Caller frees. NULL: ERR_USAGE (there is no such place), ERR_IO. */
 char *journal_path(const char *given, bool make, struct err *err);
 
-/* "PATH.sock". Caller frees. */
-char *serve_control_path(const char *journal_path);
+/* "PATH.sock". Caller frees. NULL: ERR_USAGE, that is longer than a Unix socket's path may be. */
+char *serve_control_path(const char *journal_path, struct err *err);
 
 #endif

@@ -3,21 +3,39 @@
  * secrets: the files with what webhooks and the admin address ask for, at the start and anew.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "platform/token.h"
 #include "serve/serve_private.h"
+
+/* Not to hang on a FIFO. */
+static FILE *open_regular(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    if (fd < 0) {
+        err_set_errno(err, ERR_CONFIG, errno, "%s", path);
+        return NULL;
+    }
+    FILE *in = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+    if (in)
+        return in;
+    close(fd);
+    err_set(err, ERR_CONFIG, "%s is not a regular file", path);
+    return NULL;
+}
 
 /* A file whose one line is the token. */
 static struct signature_keys *load_token(const char *path, struct err *err)
 {
     char line[sizeof("token ") + SIGNATURE_SECRET_MAX + 2] = "token ";
-    FILE *in = fopen(path, "r");
-    if (!in) {
-        err_set_errno(err, ERR_CONFIG, errno, "%s", path);
+    FILE *in = open_regular(path, err);
+    if (!in)
         return NULL;
-    }
     char *got = fgets(line + strlen(line), (int)(sizeof(line) - strlen(line)), in);
     fclose(in);
     struct signature_keys *keys = NULL;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -67,6 +68,7 @@ static void on_transfers_end(void *arg, const struct err *err)
 {
     struct serve *s = arg;
     atomic_store(&s->draining, true);
+    atomic_store(&s->ending, true);
     if (err)
         s->end = *err;
     quiesce(s->webhooks);
@@ -87,13 +89,21 @@ static void drain(struct serve *s)
 
 /* ---- signals ---- */
 
+/* To the microsecond: systemd takes no time for an answer to its signal that lies before it. */
+static void notify_reloading(void)
+{
+    char state[80];
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    systemd_notify(state);
+}
+
 static void reload(struct serve *s)
 {
     struct err err = {0};
-    char state[80];
-    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
-             (long long)clock_mono_ms() * 1000);
-    systemd_notify(state);
+    notify_reloading();
     if (secrets_load(s, &err) < 0)
         log_error("secrets are not read anew, the old ones go on: %s", err.msg);
     else if (assembly_reload_token(&s->assembly, s->settings, &err) < 0)
@@ -233,8 +243,9 @@ static int open_journal(struct serve *s, struct err *err)
         .keep_jobs = settings_number(set, SET_KEEP_JOBS),
         .queue_max = settings_number(set, SET_QUEUE_MAX),
     };
-    s->control_path = serve_control_path(path);
-    s->journal = journal_open(&config, &recovered, err);
+    s->control_path = serve_control_path(path, err);
+    if (s->control_path) /* before anything is made there */
+        s->journal = journal_open(&config, &recovered, err);
     if (s->journal && recovered)
         log_info("journal %s: %zu job%s under way when it was last closed, begun again", path,
                  recovered, recovered == 1 ? " was" : "s were");

@@ -11,17 +11,21 @@
  *   GET  /                     the page, with /page.css and /page.js
  *   GET  /metrics              Prometheus' text
  *   GET  /healthz              200 while the process answers
- *   GET  /readyz               200 when it takes webhooks; 503 while it ends, or the journal fails
+ *   GET  /readyz               200 while webhooks are taken, else 503
  *   GET  /api/status           report/status.h
  *   GET  /api/jobs             ?state=&prefix=&limit=&after=
  *   GET  /api/jobs/JOB
- *   POST /api/retry            {"jobs":[ID,...]} or {"dead":true} ->
- * {"retried","unchanged","unknown"} POST /api/pause, /resume   -> {"paused":true|false} POST
- * /api/sync             -> {"started":true|false}: false: one is under way On the admin address:
- * Host has to be one of its own names (against DNS rebinding); a POST needs the header
- * x-egress-request: 1 and, where it has an Origin, one that is Host's; where the address is no
- * loopback address, all but /healthz need Authorization: Bearer TOKEN (or, for the page, the token
- * typed into it).
+ *   POST /api/retry            {"jobs":[ID,...]} or {"dead":true}
+ *                              -> {"retried":N,"unchanged":N,"unknown":N}
+ *   POST /api/pause, /resume   -> {"paused":true|false}
+ *   POST /api/sync             -> {"started":true|false}; false: one is under way
+ *
+ * On the admin address Host has to be one of its own names (against DNS rebinding), unless others
+ * can reach it; a POST needs the header x-egress-request: 1 and, where it has an Origin, one that
+ * is Host's. With --admin-token-file, which an address that others reach needs, all but the page's
+ * files and /healthz want Authorization: Bearer TOKEN (the page asks for it).
+ *
+ * All of it is answered until the last transfer has ended, also while it drains.
  */
 #ifndef EGRESS_SERVE_SERVE_H
 #define EGRESS_SERVE_SERVE_H

@@ -37,8 +37,8 @@ struct serve { /* set up by the main thread before others are started, but for w
     char *destination, *control_path; /* owned */
     int64_t started_ms;               /* Unix time */
 
-    atomic_bool draining;       /* no more webhooks are taken */
-    atomic_bool journal_failed; /* the latest commit of a webhook */
+    atomic_bool draining; /* no more webhooks are taken */
+    atomic_bool ending;   /* nothing is under way any more: the journal and the loop end next */
     /* Requests whose answer is on its way through the journal or the loop: both have to go on until
      * there are none. */
     atomic_uint pending;

@@ -83,15 +83,15 @@ static void on_committed(struct journal_request *request)
     struct webhook *w = (struct webhook *)request;
     struct serve *s = w->serve;
     struct answer answer;
-    bool failed = request->err.code != ERR_NONE;
-    atomic_store(&s->journal_failed, failed);
-    if (failed) {
+    if (request->err.code != ERR_NONE) {
         atomic_fetch_add(&s->unavailable, 1);
         log_event(LOG_ERROR,
                   LOG_FIELDS(LOG_TEXT("job", w->accept.job),
                              LOG_TEXT("error", err_name(request->err.code))),
                   "webhook not accepted: job %s: %s", w->accept.job, request->err.msg);
         answer_unavailable(&answer, w->accept.job, &request->err);
+        if (request->err.code == ERR_CONFIG) /* the dispatcher meets the same, and ends it */
+            dispatcher_wake(s->dispatcher);
     } else {
         bool is_new = w->accept.accepted == JOURNAL_NEW || w->accept.accepted == JOURNAL_AGAIN;
         atomic_fetch_add(&s->accepted, 1);

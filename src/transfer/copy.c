@@ -415,14 +415,19 @@ static void cancel_all(struct copy *c)
     /* A record under way is waited for: it can be taken back only once it is known to be there. */
 }
 
+void copy_stop_all(struct copy *c)
+{
+    if (c->winding)
+        return;
+    c->winding = true;
+    cancel_all(c);
+}
+
 /* Called in ABORT whenever something has ended: asks what is under way to end, waits until nothing
  * is, undoes the upload. */
 void copy_wind_down(struct copy *c)
 {
-    if (!c->winding) {
-        c->winding = true;
-        cancel_all(c);
-    }
+    copy_stop_all(c);
     if (c->stream || c->claiming || c->in_flight || c->op || c->recording || copy_ranges_busy(c))
         return;
     if (c->upload && !c->published && !c->aborted) {

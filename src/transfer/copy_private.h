@@ -217,6 +217,8 @@ void copy_part_took(struct copy *c, const struct part *p);
 void copy_finish(struct copy *c);
 
 void copy_set_state(struct copy *c, enum copy_state state);
+/* Asks what is under way to end, once. */
+void copy_stop_all(struct copy *c);
 /* Something has ended while everything is being undone. */
 void copy_wind_down(struct copy *c);
 /* The upload failed with err: undoes everything, and begins anew if that may help. */

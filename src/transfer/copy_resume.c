@@ -199,7 +199,7 @@ static void drop_unnamed(struct copy *c)
         copy_wind_down(c);
         return;
     }
-    c->winding = true; /* nothing else is under way */
+    copy_stop_all(c); /* the output may be arriving, or wait for room in a buffer */
     c->op = ops->abort_unnamed(c->rq.sink, c->rq.key, on_unnamed_dropped, c);
 }
 
@@ -223,7 +223,7 @@ void copy_drop_left(struct copy *c)
         drop_unnamed(c);
         return;
     }
-    c->winding = true;
+    copy_stop_all(c);
     c->op =
         c->rq.sink->ops->abort_unfinished(c->rq.sink, c->rq.key, c->rq.resume->id, on_dropped, c);
 }

@@ -324,6 +324,100 @@ static void a_full_queue_takes_no_more(void **state)
     assert_state(rig, "a", JOURNAL_FAILED);
 }
 
+/* ---- what sync names ---- */
+
+static enum journal_accepted accept_by_sync(struct rig *rig, const char *id, bool unstored)
+{
+    struct journal_accept rq = {.origin = JOURNAL_BY_SYNC, .expires_ms = 77, .unstored = unstored};
+    snprintf(rq.job, sizeof(rq.job), "%s", id);
+    run(rig, &rq.request, JOURNAL_ACCEPT);
+    assert_done(&rq.request);
+    return rq.accepted;
+}
+
+static void end_as(struct rig *rig, const char *id, enum journal_verdict verdict, unsigned max,
+                   enum err_code code)
+{
+    struct journal_settle rq = {.verdict = verdict, .attempts_max = max};
+    snprintf(rq.job, sizeof(rq.job), "%s", id);
+    err_set(&rq.why, code, "it broke");
+    accept_job(rig, id, 0);
+    assert_claims(rig, id);
+    run(rig, &rq.request, JOURNAL_SETTLE);
+    assert_done(&rq.request);
+}
+
+/* As long as its output is there sync names it, time and again: no news. */
+static void sync_does_not_begin_anew_what_failed_for_good(void **state)
+{
+    struct rig *rig = *state;
+    open_journal(rig);
+    end_as(rig, "failed", JOURNAL_NEVER, 1, ERR_CONFLICT);
+    end_as(rig, "dead", JOURNAL_LATER, 1, ERR_NETWORK);
+    for (int unstored = 0; unstored < 2; unstored++) {
+        assert_int_equal(accept_by_sync(rig, "failed", unstored), JOURNAL_KNOWN);
+        assert_int_equal(accept_by_sync(rig, "dead", unstored), JOURNAL_KNOWN);
+    }
+    assert_state(rig, "failed", JOURNAL_FAILED);
+    assert_state(rig, "dead", JOURNAL_DEAD);
+    assert_string_equal(row(rig, "failed").error_name, "conflict");
+    assert_int_equal(accept_job(rig, "failed", 0), JOURNAL_AGAIN); /* a webhook does */
+    assert_int_equal(accept_job(rig, "dead", 0), JOURNAL_AGAIN);
+}
+
+/* It was not there when it was asked for, and now it is. */
+static void sync_begins_anew_what_was_not_known(void **state)
+{
+    struct rig *rig = *state;
+    open_journal(rig);
+    end_as(rig, "a", JOURNAL_NEVER, 1, ERR_JOB_UNKNOWN);
+    end_as(rig, "b", JOURNAL_LATER, 1, ERR_JOB_UNKNOWN);
+    assert_int_equal(accept_by_sync(rig, "a", true), JOURNAL_AGAIN);
+    assert_int_equal(accept_by_sync(rig, "b", false), JOURNAL_AGAIN);
+    struct journal_job job = row(rig, "a");
+    assert_int_equal(job.state, JOURNAL_READY);
+    assert_int_equal(job.origin, JOURNAL_BY_SYNC);
+    assert_int_equal(job.expires_ms, 77);
+    assert_int_equal(job.attempts, 0);
+    assert_string_equal(job.error_name, "");
+}
+
+static void sync_begins_anew_what_is_stored_no_more(void **state)
+{
+    struct rig *rig = *state;
+    open_journal(rig);
+    accept_job(rig, "a", 0);
+    assert_claims(rig, "a");
+    assert_int_equal(accept_by_sync(rig, "a", true), JOURNAL_KNOWN); /* it is under way */
+    settle(rig, "a", JOURNAL_DONE);
+    assert_int_equal(accept_by_sync(rig, "a", false), JOURNAL_STORED_BEFORE);
+    assert_state(rig, "a", JOURNAL_STORED);
+    assert_int_equal(accept_by_sync(rig, "a", true), JOURNAL_AGAIN);
+    assert_state(rig, "a", JOURNAL_READY);
+    assert_int_equal(accept_by_sync(rig, "a", true), JOURNAL_KNOWN);
+    assert_int_equal(claim(rig, 1).n, 1);
+    assert_false(claimed[0].tried); /* what its former life has left is not to be looked for */
+}
+
+/* ---- ready for more ---- */
+
+static void it_says_when_it_takes_no_more(void **state)
+{
+    struct rig *rig = *state;
+    rig->config.queue_max = 1;
+    open_journal(rig);
+    assert_true(journal_takes(rig->journal));
+    accept_job(rig, "a", 0);
+    (void)stats(rig); /* a round later */
+    assert_false(journal_takes(rig->journal));
+    open_again(rig);
+    assert_false(journal_takes(rig->journal));
+    assert_claims(rig, "a");
+    settle(rig, "a", JOURNAL_DONE);
+    (void)stats(rig);
+    assert_true(journal_takes(rig->journal));
+}
+
 static void names_of_states(void **state)
 {
     (void)state;
@@ -348,6 +442,10 @@ int main(void)
         TEST(history_is_kept_and_bounded),
         TEST(what_may_not_be_fails_alone),
         TEST(a_full_queue_takes_no_more),
+        TEST(sync_does_not_begin_anew_what_failed_for_good),
+        TEST(sync_begins_anew_what_was_not_known),
+        TEST(sync_begins_anew_what_is_stored_no_more),
+        TEST(it_says_when_it_takes_no_more),
         cmocka_unit_test(names_of_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

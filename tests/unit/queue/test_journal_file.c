@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "core/buf.h"
 
@@ -324,7 +325,12 @@ static void a_full_disk_takes_nothing_and_loses_nothing(void **state)
     assert_int_equal(none.n, 0);
     assert_int_equal(stats(rig).jobs[JOURNAL_READY], taken + 1);
     assert_state(rig, "a", JOURNAL_READY);
+    assert_false(journal_takes(rig->journal));
     limit_files(RLIM_INFINITY);
+    for (int i = 0; !journal_takes(rig->journal); i++) { /* though nobody asks anything of it */
+        assert_true(i < 1000);
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+    }
     assert_int_equal(accept_job(rig, id, 0), JOURNAL_NEW); /* it has room again */
     assert_claims(rig, "a");
     open_again(rig);
@@ -341,6 +347,48 @@ static void a_disk_that_is_full_from_the_start(void **state)
     limit_files(RLIM_INFINITY);
     open_journal(rig);
     accept_job(rig, "a", 0);
+}
+
+/* ---- taken away ---- */
+
+static void change(const struct rig *rig, const char *format)
+{
+    char command[1024];
+    assert_true((size_t)snprintf(command, sizeof(command), format, rig->path, rig->path, rig->path,
+                                 rig->path) < sizeof(command));
+    assert_int_equal(system(command), 0);
+}
+
+/* What was written to a file without a name would be answered for, and gone. */
+static void a_file_that_is_removed_or_replaced(void **state)
+{
+    static const char *const ways[] = {"rm '%s'", "rm '%s-wal'", "mv '%s' '%s.old'",
+                                       "cp '%s' '%s.new' && mv '%s.new' '%s'"};
+    struct rig *rig = *state;
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        open_journal(rig);
+        assert_int_equal(accept_job(rig, "a", 0), JOURNAL_NEW);
+        change(rig, ways[i]);
+        struct journal_accept rq = try_accept(rig, "b", 0);
+        assert_failed(&rq.request, ERR_CONFIG, "removed or replaced");
+        assert_false(journal_takes(rig->journal));
+        struct journal_claim none = {.max = 1, .jobs = claimed};
+        run(rig, &none.request, JOURNAL_CLAIM);
+        assert_failed(&none.request, ERR_CONFIG, rig->path);
+        close_journal(rig);
+        change(rig, "rm -f '%s'*");
+    }
+}
+
+/* By then its names may be another's (SQLite sees to it). */
+static void closing_leaves_what_has_taken_its_place(void **state)
+{
+    struct rig *rig = *state;
+    open_journal(rig);
+    accept_job(rig, "a", 0);
+    change(rig, "rm '%s'* && echo new >'%s-wal'");
+    close_journal(rig);
+    change(rig, "test -s '%s-wal' && rm '%s-wal'");
 }
 
 int main(void)
@@ -360,6 +408,8 @@ int main(void)
         TEST(values_that_make_no_sense),
         TEST(a_full_disk_takes_nothing_and_loses_nothing),
         TEST(a_disk_that_is_full_from_the_start),
+        TEST(a_file_that_is_removed_or_replaced),
+        TEST(closing_leaves_what_has_taken_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

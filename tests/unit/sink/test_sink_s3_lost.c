@@ -42,11 +42,12 @@ static const struct sink_object object = {
 };
 
 /* Begins (with an answer lost, or not), sends a part, completes or aborts. */
-static void run(struct s3_bench *b, const struct scripted_answer *answers, size_t n, bool abort)
+static void run_with(struct s3_bench *b, const struct sink_object *of,
+                     const struct scripted_answer *answers, size_t n, bool abort)
 {
     struct sink_upload *upload = NULL;
     s3_bench_open(b, answers, n);
-    b->sink->ops->begin(b->sink, &object, &upload, s3_bench_done, b);
+    b->sink->ops->begin(b->sink, of, &upload, s3_bench_done, b);
     s3_bench_ok(b);
     b->sink->ops->put_part(upload, 1, 0, "hello", 5, 0, s3_bench_done, b);
     s3_bench_ok(b);
@@ -57,6 +58,11 @@ static void run(struct s3_bench *b, const struct scripted_answer *answers, size_
     s3_bench_ok(b);
     b->sink->ops->upload_free(upload);
     s3_bench_stop(b, n);
+}
+
+static void run(struct s3_bench *b, const struct scripted_answer *answers, size_t n, bool abort)
+{
+    run_with(b, &object, answers, n, abort);
 }
 
 static void test_nothing_is_asked_when_nothing_got_lost(void **state)
@@ -162,6 +168,74 @@ static void test_begin_that_fails_removes_what_it_may_leave(void **state)
     }
 }
 
+static void abort_unnamed(struct s3_bench *b, const struct scripted_answer *answers, size_t n)
+{
+    s3_bench_open(b, answers, n);
+    b->sink->ops->abort_unnamed(b->sink, "k", s3_bench_done, b);
+    s3_bench_ok(b);
+    s3_bench_stop(b, n);
+}
+
+/* Whenever they were begun. What has a part somebody is at work on. */
+static void test_those_without_a_name_are_removed(void **state)
+{
+    (void)state;
+    struct s3_bench b = {0};
+    const struct scripted_answer answers[] = {
+        {"200 OK\r\n", UPLOADS(UPLOAD("k", "a", "09:42.000") UPLOAD("k/2", "b", "09:42.000")
+                                   UPLOAD("k", "c", "01:00.000"))},
+        no_parts,
+        aborted,
+        one_part,
+    };
+    abort_unnamed(&b, answers, 4);
+    s3_bench_sent(&b, 0, "GET /buck?uploads=&prefix=k HTTP/1.1\r\n");
+    s3_bench_sent(&b, 1, "GET /buck/k?uploadId=c HTTP/1.1\r\n");
+    s3_bench_sent(&b, 2, "DELETE /buck/k?uploadId=c HTTP/1.1\r\n");
+    s3_bench_sent(&b, 3, "GET /buck/k?uploadId=a HTTP/1.1\r\n");
+    s3_bench_free(&b);
+}
+
+static void test_those_without_a_name_may_stay(void **state)
+{
+    (void)state;
+    struct s3_bench b = {0}, c = {0}, d = {0};
+    static const struct scripted_answer none = {"200 OK\r\n", UPLOADS("")};
+    static const struct scripted_answer two = {
+        "200 OK\r\n", UPLOADS(UPLOAD("k", "a", "09:42.000") UPLOAD("k", "b", "09:42.000"))};
+    abort_unnamed(&b, &none, 1);
+    s3_bench_free(&b);
+    abort_unnamed(&c, &denied, 1);
+    s3_bench_free(&c);
+    abort_unnamed(&d, (const struct scripted_answer[]){two, denied, no_parts, aborted}, 4);
+    s3_bench_sent(&d, 3, "DELETE /buck/k?uploadId=a HTTP/1.1\r\n");
+    s3_bench_free(&d);
+}
+
+/* An upload of a job that was tried before: when it has ended, however it did, others of the key
+ * without a part are what that try has left. */
+static void test_tried_before_removes_others_at_its_end(void **state)
+{
+    (void)state;
+    struct sink_object tried = object;
+    tried.tried_before = true;
+    for (unsigned abort = 0; abort < 2; abort++) {
+        const struct scripted_answer answers[] = {
+            begun,
+            part_kept,
+            abort ? aborted : completed,
+            {"200 OK\r\n", UPLOADS(UPLOAD("k", "u", "09:42.000") UPLOAD("k", "a", "01:00.000"))},
+            no_parts,
+            aborted,
+        };
+        struct s3_bench b = {0};
+        run_with(&b, &tried, answers, 6, abort);
+        s3_bench_sent(&b, 4, "GET /buck/k?uploadId=a HTTP/1.1\r\n");
+        s3_bench_sent(&b, 5, "DELETE /buck/k?uploadId=a HTTP/1.1\r\n");
+        s3_bench_free(&b);
+    }
+}
+
 static void test_begin_that_is_refused_leaves_nothing(void **state)
 {
     (void)state;
@@ -182,6 +256,9 @@ int main(void)
         cmocka_unit_test(test_those_of_others_stay),
         cmocka_unit_test(test_failures_are_no_failure_of_the_transfer),
         cmocka_unit_test(test_begin_that_fails_removes_what_it_may_leave),
+        cmocka_unit_test(test_those_without_a_name_are_removed),
+        cmocka_unit_test(test_those_without_a_name_may_stay),
+        cmocka_unit_test(test_tried_before_removes_others_at_its_end),
         cmocka_unit_test(test_begin_that_is_refused_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, s3_bench_set_up, NULL);

@@ -19,9 +19,10 @@ struct stored {
     unsigned version;
 };
 
-enum kind { STAT, PUT, BEGIN, PART, COMPLETE, ABORT, READ, LIST, REMOVE, REOPEN, KINDS };
-static const char *const kind_names[] = {"stat",  "put",  "begin", "part",   "complete",
-                                         "abort", "read", "list",  "remove", "reopen"};
+enum kind { STAT, PUT, BEGIN, PART, COMPLETE, ABORT, READ, LIST, REMOVE, REOPEN, UNNAMED, KINDS };
+static const char *const kind_names[] = {"stat",     "put",    "begin",        "part",
+                                         "complete", "abort",  "read",         "list",
+                                         "remove",   "reopen", "abort_unnamed"};
 
 struct fake_sink {
     struct sink base;
@@ -373,6 +374,13 @@ static struct sink_op *op_reopen(struct sink *base, const struct sink_object *ob
     return start((struct fake_sink *)base, op);
 }
 
+static struct sink_op *op_abort_unnamed(struct sink *base, const char *key, sink_done_fn *done,
+                                        void *arg)
+{
+    return start((struct fake_sink *)base,
+                 (struct sink_op){.kind = UNNAMED, .key = xstrdup(key), .done = done, .arg = arg});
+}
+
 static struct sink_op *op_remove(struct sink *base, const char *key, const char *etag,
                                  sink_done_fn *done, void *arg)
 {
@@ -432,6 +440,7 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
         .upload_free = upload_free,
         .read = op_read,
         .list = op_list,
+        .abort_unnamed = op_abort_unnamed,
         .cancel = cancel,
         .locate = locate,
     };

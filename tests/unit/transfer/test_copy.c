@@ -36,6 +36,7 @@ struct run {
     struct loop_task task; /* comes once in every turn of the loop, until it has cancelled */
     unsigned cancel_turn;  /* 0: none */
     const char *cancel_on; /* operation of the sink that has begun, or NULL */
+    bool tried_before;
     bool watching;
     bool ended, good, cancelling;
     char content_type[40];
@@ -122,6 +123,7 @@ static void go(struct run *r, bool force, bool look, int64_t cancel_after_ms)
         .key = KEY,
         .force = force,
         .look = look,
+        .tried_before = r->tried_before,
     };
     r->ended = false;
     r->copy = copy_start(&rq, on_done, r);
@@ -528,6 +530,35 @@ static void test_a_taken_key(void **state)
     }
 }
 
+static void too_long(void *arg)
+{
+    (void)arg;
+    fail_msg("it does not end");
+}
+
+/* It is found while the output arrives, or stands still, and uploads that nobody has written down
+ * are removed: neither waits for the output. */
+static void test_stored_by_another_while_it_arrives(void **state)
+{
+    (void)state;
+    for (unsigned tried = 0; tried < 2; tried++) {
+        struct run r;
+        struct loop_timer timer = {0};
+        struct fake_source_config source = a_source(20 * MIB, true);
+        struct fake_sink_config sink = a_sink();
+        source.stall_at = MIB;
+        start(&r, &source, &sink, 64 * MIB, 1);
+        fake_sink_place(r.sink, KEY, "old", "fake", "job-1");
+        r.tried_before = tried;
+        loop_timer_start(r.loop, &timer, 20 * 1000, too_long, NULL);
+        go(&r, false, false, -1);
+        loop_timer_stop(r.loop, &timer);
+        assert_true(r.good && r.result.already);
+        assert_int_equal(fake_sink_calls(r.sink, "abort_unnamed"), tried);
+        end(&r);
+    }
+}
+
 static void test_same_bytes_in_a_directory_are_accepted(void **state)
 {
     (void)state;
@@ -591,6 +622,7 @@ int main(void)
         cmocka_unit_test(test_checksum_of_the_source),
         cmocka_unit_test(test_too_large_is_refused_before_anything_is_stored),
         cmocka_unit_test(test_a_taken_key),
+        cmocka_unit_test(test_stored_by_another_while_it_arrives),
         cmocka_unit_test(test_same_bytes_in_a_directory_are_accepted),
         cmocka_unit_test(test_random_failures_and_cancellation),
     };

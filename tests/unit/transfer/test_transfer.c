@@ -59,6 +59,7 @@ struct rig {
     struct loop_task task; /* comes once in every turn of the loop */
     unsigned turn, cancel_turn;
     bool hand_over; /* instead of cancelling */
+    bool tried_before;
     int64_t run_ms; /* deadline of a run; 0: none */
 };
 
@@ -167,6 +168,8 @@ static void go(struct rig *r, unsigned n, unsigned cancel_turn)
         *o = (struct one){.rig = r};
         snprintf(o->id, sizeof(o->id), "job-%u", i);
         o->transfer = transfer_start(r->engine, o->id, on_done, o);
+        if (r->tried_before)
+            transfer_tried_before(o->transfer);
         assert_int_equal(o->ends, 0);
     }
     loop_post(r->loop, &r->task, on_turn, r);
@@ -407,6 +410,30 @@ static void test_stored_but_the_receipt_failed(void **state)
     assert_int_equal(r.jobs[0].bytes, 0);
     expect_receipt(&r);
     end(&r);
+}
+
+/* A process that died may have begun an upload and not written it down: whoever finds the output
+ * stored knows of a try before, and looks for it. */
+static void test_tried_before_and_stored(void **state)
+{
+    (void)state;
+    for (unsigned tried = 0; tried < 2; tried++) {
+        for (unsigned large = 0; large < 2; large++) {
+            struct rig r;
+            init(&r);
+            r.from.size = large ? LARGE : SMALL;
+            r.config.receipts = false;
+            run(&r);
+            assert_int_equal(r.jobs[0].outcome, TRANSFER_STORED);
+            r.config.receipts = true;
+            r.tried_before = tried;
+            run(&r);
+            assert_int_equal(r.jobs[0].outcome, TRANSFER_ALREADY);
+            assert_int_equal(fake_sink_calls(r.sink, "abort_unnamed"), tried);
+            expect_object(&r, "job-0/labels-0.json", r.from.size);
+            end(&r);
+        }
+    }
 }
 
 static void test_force_reads_no_receipt_and_replaces(void **state)
@@ -848,6 +875,7 @@ int main(void)
         cmocka_unit_test(test_each_state_of_a_job),
         cmocka_unit_test(test_the_key_is_another_jobs),
         cmocka_unit_test(test_stored_but_the_receipt_failed),
+        cmocka_unit_test(test_tried_before_and_stored),
         cmocka_unit_test(test_force_reads_no_receipt_and_replaces),
         cmocka_unit_test(test_without_receipts_the_object_is_asked_for),
         cmocka_unit_test(test_slots),
