@@ -14,6 +14,7 @@
 #   make static     egress itself as such a file, build/static-ARCH/egress
 #   make deploy     builds it and deploys template.yaml to AWS; see docs/aws.md
 #   make install    into $(DESTDIR)$(PREFIX); make uninstall takes it out again
+#   make soak       egress serve under load with faults for MINUTES=60; else for ten
 #   make torture    kills egress serve, in each crash window and at random; TORTURE_KILLS=N
 #   make unit | e2e | lint | layers | fuzz | format      one of them; e2e ARGS="-k fetch -x"
 #
@@ -315,6 +316,14 @@ bench:
 	+@$(MAKE) $(PARALLEL) programs bench-programs bench-peers
 	+$(if $(filter startup,$(ONLY)),@$(MAKE) lambda ARCH=$(patsubst aarch64,arm64,$(shell uname -m)))
 	@for name in $(ONLY); do $(PYTHON) bench/$$name.py || exit 1; done
+
+# A measurement for which there is no time in the rest of them.
+MINUTES ?= 10
+.PHONY: soak
+soak:
+	@tools/install-deps.sh bench check
+	+@$(MAKE) $(PARALLEL) programs bench-programs tool-programs
+	@$(PYTHON) bench/soak.py --minutes $(MINUTES)
 
 # What is measured beside egress and is no Debian package. A peer that cannot be had is named in the
 # results as missing.

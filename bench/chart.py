@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Charts of measurements as SVG files in docs/charts/: bars, and lines over a logarithmic axis.
+"""Charts of measurements as SVG files in docs/charts/: bars, lines over a logarithmic axis, and
+panels: what was sampled over time, one below the other.
 
     chart.bars("fetch-cpu", "CPU seconds for 1 GiB", [("egress", 0.5), ("rclone", 4.3)])
     chart.lines("growth-size", "CPU per GiB", "size, MiB", "s", {"egress": [(1, 0.9), (1024, 0.5)]})
+    chart.panels("soak", "An hour", "minutes", [("memory, MiB", [(0, 20), (1, 21)])])
 """
 
 import math
@@ -94,3 +96,29 @@ def lines(name, title, x_label, y_label, series):
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in path]
         parts.append(text(path[-1][0] + 10, path[-1][1] + 4, label, more=f'fill="{colour}"'))
     return write(name, height, title, parts)
+
+
+def panels(name, title, x_label, rows):
+    """rows: (label, [(x, y)]), each with an axis of its own from 0; x, from 0, is the same for all.
+    """
+    left, right, top, room, gap = 70, WIDTH - 30, 56, 90, 40
+    most = max(x for _, points in rows for x, _ in points) or 1
+    bottom = top + len(rows) * (room + gap) - gap
+    parts = []
+    for mark in steps(most):
+        if mark <= most:
+            x = left + mark / most * (right - left)
+            parts += [line(x, top, x, bottom), text(x, bottom + 18, short(mark), "middle")]
+    parts.append(text((left + right) / 2, bottom + 36, x_label, "middle"))
+    for number, (label, points) in enumerate(rows):
+        floor = top + number * (room + gap) + room
+        marks = steps(max(y for _, y in points))
+        for mark in (0, marks[-1]):
+            y = floor - mark / marks[-1] * room
+            parts += [line(left, y, right, y), text(left - 8, y + 4, short(mark), "end")]
+        dots = " ".join(f"{left + x / most * (right - left):.1f},{floor - y / marks[-1] * room:.1f}"
+                        for x, y in points)
+        parts.append(f'<polyline points="{dots}" fill="none" stroke="{COLOURS[number]}" '
+                     'stroke-width="1.5"/>')
+        parts.append(text(left + 4, floor - room - 6, label, more=f'fill="{COLOURS[number]}"'))
+    return write(name, bottom + 52, title, parts)

@@ -24,15 +24,16 @@ PATIENCE_S = 600  # of one run
 
 
 class Server:
-    """A program that prints {"listening": URL} when it is ready."""
+    """A program that prints {"listening": URL} when it is ready. log: where its stderr goes."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, log=None):
         command = [str(word) for word in command]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
         if not line:
             sys.exit(f"bench: {command[0]} did not start")
-        self.url = json.loads(line)["listening"]
+        self.said = json.loads(line)
+        self.url = self.said["listening"]
 
     def get(self, path, context=None):
         with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S, context=context) as got:

@@ -37,7 +37,7 @@ def free_port():
 def egress(work, port):
     env = {"VOXEL51_API_PRIVATE_KEY": "bench", "VOXEL51_API_BASE_URL": "http://127.0.0.1:9"}
     flags = ["--to", f"file://{work}/to", "--journal", work / "journal", "--admin", "off",
-             "--sync-every", "0", "--log-level", "error"]  # fmt: skip
+             "--sync-every", "0"]  # fmt: skip
     (work / "to").mkdir()
     return [BUILD / "egress", "serve", "--listen", f"127.0.0.1:{port}", *flags], env
 
@@ -116,10 +116,11 @@ def measure(name, connections, seconds):
     with tempfile.TemporaryDirectory(dir=BUILD / "bench") as folder:
         work, port = Path(folder), free_port()
         command, env = SERVERS[name](work, port)
-        process = subprocess.Popen(
-            [str(part) for part in command], env={"PATH": os.environ["PATH"], **env},
-            stdout=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        with open(work / "log", "wb") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command], env={"PATH": os.environ["PATH"], **env},
+                stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
+            )  # fmt: skip
         try:
             wait_for(port, process)
             if name == OURS:

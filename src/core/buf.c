@@ -63,18 +63,25 @@ int buf_byte(struct buf *b, char c)
     return buf_append(b, &c, 1);
 }
 
+/* Into what room there is; once more only if that was not enough. */
 int buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;
+    size_t room = b->size - b->len;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
     va_end(ap);
     CHECK(n >= 0);
-    if (reserve(b, (size_t)n) < 0)
+    if (reserve(b, (size_t)n) < 0) {
+        if (room)
+            b->data[b->len] = '\0';
         return -1;
-    va_start(ap, fmt);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-    va_end(ap);
+    }
+    if ((size_t)n >= room) {
+        va_start(ap, fmt);
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+        va_end(ap);
+    }
     b->len += (size_t)n;
     return 0;
 }

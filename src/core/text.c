@@ -48,9 +48,20 @@ static bool is_control(const char *s, size_t n)
     return c < 0x20 || c == 0x7f;
 }
 
+/* How many characters of ASCII come first that stand for themselves, in JSON too: nearly all, in
+ * most texts. */
+static size_t plain_len(const char *s)
+{
+    size_t n = 0;
+    while (s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
+}
+
 void text_make_printable(char *s)
 {
     const char *end = s + strlen(s);
+    s += plain_len(s);
     char *out = s;
     while (s < end) {
         size_t n = text_utf8_len(s, end);
@@ -71,6 +82,12 @@ void text_json_quote(struct buf *b, const char *s)
     const char *end = s + strlen(s);
     buf_byte(b, '"');
     while (s < end) {
+        size_t plain = plain_len(s);
+        if (plain) {
+            buf_append(b, s, plain);
+            s += plain;
+            continue;
+        }
         size_t n = text_utf8_len(s, end);
         if (n == 0) {
             buf_str_append(b, "\\ufffd");

@@ -49,8 +49,9 @@ enum journal_event {
     "seq, id, state, origin, received_ms, expires_ms, next_ms, claimed_ms, ended_ms, attempts, "   \
     "bytes, error_name, error, objects"
 
-/* X(name, SQL). Of those that change a state, ?1 to ?4 are bound by journal_move(): the row, the
- * old state, the new one, and the place in its order. */
+/* X(name, SQL). A + before a column keeps its index from being used: SQLite takes just one lower
+ * bound of an index, and it is to be the other. Of those that change a state, ?1 to ?4 are bound by
+ * journal_move(): the row, the old state, the new one, and the place in its order. */
 #define MOVE_SQL(more)                                                                             \
     "UPDATE jobs SET state = ?3, place_ms = ?4" more " WHERE seq = ?1 AND state = ?2"
 #define LIST_SQL(order, direction)                                                                 \
@@ -104,8 +105,8 @@ enum journal_event {
     X(LIST_UP, LIST_SQL(">", "ASC"))                                                               \
     X(LIST_DOWN, LIST_SQL("<", "DESC"))                                                            \
     X(LIST_BY_ID,                                                                                  \
-      "SELECT " JOURNAL_COLUMNS " FROM jobs WHERE id > ?1 AND id >= ?2 AND id < ?3 ORDER BY id "   \
-      "LIMIT ?4")
+      "SELECT " JOURNAL_COLUMNS " FROM jobs WHERE id >= max(?1, ?2) AND +id > ?1 AND id < ?3 "     \
+      "ORDER BY id LIMIT ?4")
 
 enum journal_statement {
 #define STATEMENT_ENUM(name, sql) DO_##name,

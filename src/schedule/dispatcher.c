@@ -18,6 +18,7 @@ enum {
     BACKOFF_MAX_MS = 3600 * 1000,
     UNKNOWN_DELAY_MS = 60 * 1000,
     PROBE_PAUSE_MAX_MS = 60 * 1000, /* so much later than the other side is back, at most */
+    REST_MS = 2,                    /* see dispatcher_wake() */
     DUE_MIN_MS = 10,                /* what the journal said was due is so by then */
     DUE_MAX_MS = 60 * 1000,         /* the wall clock may be set */
 };
@@ -94,6 +95,7 @@ void dispatcher_drain(struct dispatcher *d)
         return;
     d->draining = true;
     loop_timer_stop(d->config.loop, &d->due);
+    loop_timer_stop(d->config.loop, &d->rest);
     loop_timer_start(d->config.loop, &d->drain_timer, d->config.drain_ms / 2, drain_step, d);
     dispatcher_sync_stop(d);
     expiry_stop(d->expiry);
@@ -190,17 +192,39 @@ void dispatcher_claim(struct dispatcher *d)
     dispatcher_ask(d, &d->claim_ask, &d->claim.request, JOURNAL_CLAIM, on_claimed, d);
 }
 
-static void on_woken(void *arg)
+static void look(struct dispatcher *d)
 {
-    struct dispatcher *d = arg;
-    atomic_store(&d->woken, false);
     d->look = true;
     expiry_unasked(d->expiry);
     dispatcher_claim(d);
 }
 
+static void on_rested(void *arg);
+
+static void on_woken(void *arg)
+{
+    struct dispatcher *d = arg;
+    atomic_store(&d->news, false);
+    look(d);
+    if (!d->draining)
+        loop_timer_start(d->config.loop, &d->rest, REST_MS, on_rested, d);
+}
+
+/* What came meanwhile has not posted anything; what comes from here on does. What comes in between
+ * may do both, which is one look more. */
+static void on_rested(void *arg)
+{
+    struct dispatcher *d = arg;
+    atomic_store(&d->woken, false);
+    if (atomic_exchange(&d->news, false))
+        dispatcher_wake(d);
+}
+
+/* Webhooks come in by the thousand a second: after each look the loop is left alone for REST_MS, or
+ * it would be woken for every one of them. */
 void dispatcher_wake(struct dispatcher *d)
 {
+    atomic_store(&d->news, true);
     if (!atomic_exchange(&d->woken, true))
         loop_post(d->config.loop, &d->wake_task, on_woken, d);
 }

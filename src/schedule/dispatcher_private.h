@@ -58,8 +58,10 @@ struct dispatcher {
     unsigned claims_failed;
     int64_t claim_after_ms; /* clock_mono_ms(): not before */
     struct loop_timer due;
-    atomic_bool woken;
+    atomic_bool news;  /* dispatcher_wake() was called since the last look */
+    atomic_bool woken; /* the look is on its way, or the loop rests from one */
     struct loop_task wake_task;
+    struct loop_timer rest;
 
     struct expiry *expiry; /* owned */
 

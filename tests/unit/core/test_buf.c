@@ -41,6 +41,7 @@ static void what_goes_over_the_cap_is_left_out_whole(void **state)
     assert_int_equal(buf_str_append(&b, "12345678"), 0);
     assert_int_equal(buf_str_append(&b, "abc"), -1);
     assert_int_equal(buf_printf(&b, "%s", "abc"), -1);
+    assert_string_equal(buf_str(&b), "12345678");
     assert_int_equal(buf_str_append(&b, "90"), 0);
     assert_int_equal(buf_byte(&b, '!'), -1);
     assert_string_equal(buf_str(&b), "1234567890");
@@ -49,6 +50,21 @@ static void what_goes_over_the_cap_is_left_out_whole(void **state)
     assert_false(buf_overflowed(&b));
     assert_string_equal(buf_str(&b), "");
     assert_int_equal(buf_str_append(&b, "again"), 0);
+    buf_release(&b);
+}
+
+static void formats_more_than_there_is_room_for(void **state)
+{
+    (void)state;
+    char expected[300];
+    struct buf b = BUF_INIT(1000);
+    assert_int_equal(buf_str_append(&b, "begin "), 0); /* has some room from here on */
+    assert_int_equal(buf_printf(&b, "%250d%c", 7, '!'), 0);
+    snprintf(expected, sizeof(expected), "begin %250d!", 7);
+    assert_string_equal(buf_str(&b), expected);
+    assert_int_equal(b.len, strlen(expected));
+    assert_int_equal(buf_printf(&b, "%990d", 7), -1);
+    assert_string_equal(buf_str(&b), expected);
     buf_release(&b);
 }
 
@@ -84,6 +100,7 @@ int main(void)
         cmocka_unit_test(nothing_appended_is_an_empty_string),
         cmocka_unit_test(appends_up_to_the_cap),
         cmocka_unit_test(what_goes_over_the_cap_is_left_out_whole),
+        cmocka_unit_test(formats_more_than_there_is_room_for),
         cmocka_unit_test(keeps_nul_bytes),
         cmocka_unit_test(grows_and_is_taken),
     };
