@@ -21,6 +21,7 @@
 
 static const char *const plain_headers[] = {"Cache-Control", "no-store", "X-Content-Type-Options",
                                             "nosniff", NULL};
+static const char page_policy[] = PAGE_SECURITY_POLICY;
 static const char *const page_headers[] = {"Cache-Control",
                                            "no-cache",
                                            "X-Content-Type-Options",
@@ -28,7 +29,7 @@ static const char *const page_headers[] = {"Cache-Control",
                                            "Referrer-Policy",
                                            "no-referrer",
                                            "Content-Security-Policy",
-                                           PAGE_SECURITY_POLICY,
+                                           page_policy,
                                            NULL};
 
 /* ---- answers ---- */
