@@ -426,7 +426,8 @@ e2e-threads:
 	+@$(MAKE) SAN=thread e2e-daemon
 .PHONY: e2e-daemon
 e2e-daemon:
-	@$(run_e2e) tests/e2e/test_serve.py tests/e2e/test_serve_hostile.py $(ARGS)
+	@$(run_e2e) tests/e2e/test_serve.py tests/e2e/test_serve_more.py \
+	 tests/e2e/test_serve_hostile.py $(ARGS)
 
 .PHONY: e2e-programs
 e2e-programs:

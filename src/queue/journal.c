@@ -215,7 +215,7 @@ static void look_after(struct journal *j)
     bool many = journal_surplus(j) >= PRUNED_MAX && !j->prune_failed && !j->failing;
     if (clock_mono_ms() < j->prune_mono_ms && !many)
         return;
-    if (j->failing) {
+    if (j->failing || journal_db_in_place(j, &err) < 0) {
         tell_health(j, transact(j, probe, NULL, &err) < 0 ? &err : NULL);
         j->prune_mono_ms = clock_mono_ms() + PRUNE_EVERY_MS;
         return;

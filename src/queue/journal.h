@@ -78,8 +78,9 @@ struct journal_request {
 
 /* A job was named by a webhook or by sync. New: READY. One that FAILED or is DEAD begins anew; for
  * sync, which names it as long as its output is there, only if the Platform had not known it. One
- * that is STORED begins anew if it is `unstored`; else, or unfinished, it stays as it is. ERR_IO:
- * the disk is full or fails, or config.queue_max jobs are unfinished already; nothing was taken. */
+ * that is STORED begins anew if it ended before unstored_ms, so that its receipt was there and is
+ * gone; else, or unfinished, it stays as it is. ERR_IO: the disk is full or fails, or
+ * config.queue_max jobs are unfinished already; nothing was taken. */
 enum journal_accepted { JOURNAL_NEW, JOURNAL_AGAIN, JOURNAL_KNOWN, JOURNAL_STORED_BEFORE };
 enum journal_origin { JOURNAL_BY_WEBHOOK, JOURNAL_BY_SYNC };
 struct journal_accept {
@@ -87,7 +88,7 @@ struct journal_accept {
     char job[JOB_ID_MAX + 1];
     enum journal_origin origin;
     int64_t expires_ms;             /* Unix time; 0: not known */
-    bool unstored;                  /* the destination has no receipt of it */
+    int64_t unstored_ms;            /* Unix time: no receipt is newer, and there is none; or 0 */
     enum journal_accepted accepted; /* out */
 };
 

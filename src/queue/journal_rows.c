@@ -80,7 +80,7 @@ static bool begins_anew(const struct journal_accept *rq, const struct journal_jo
         return rq->origin != JOURNAL_BY_SYNC ||
                strcmp(job->error_name, err_name(ERR_JOB_UNKNOWN)) == 0;
     case JOURNAL_STORED:
-        return rq->unstored;
+        return job->ended_ms < rq->unstored_ms;
     default:
         return false;
     }

@@ -100,8 +100,8 @@ static void write_down(void *arg)
  * source does not know, or of which it makes no sense, nothing will be known. */
 static int64_t answer_of(const struct expiry *x, const struct item *item, const struct err *err)
 {
-    if (!err)
-        return item->job.expires_ms;
+    if (!err) /* a date before 1970 is none */
+        return item->job.expires_ms > 0 ? item->job.expires_ms : 0;
     return x->stopped || verdict_is_of_setup(err) ? -1 : 0;
 }
 

@@ -68,7 +68,8 @@ struct dispatcher {
     /* sync */
     struct sync *sync;     /* NULL: none is under way */
     struct spread *accept; /* what it found, on its way into the journal */
-    int64_t sync_began_ms;
+    int64_t sync_began_ms; /* clock_mono_ms() */
+    int64_t sync_wall_ms;  /* the same, Unix time */
     size_t sync_new, sync_known;
     struct err sync_err;
     struct loop_timer sync_timer;

@@ -97,7 +97,7 @@ static void accept_one(void *arg, size_t index, struct spread_slot *slot)
     a->slot = slot;
     a->accept.origin = JOURNAL_BY_SYNC;
     a->accept.expires_ms = job->expires_ms;
-    a->accept.unstored = d->config.receipts;
+    a->accept.unstored_ms = d->config.receipts ? d->sync_wall_ms : 0;
     snprintf(a->accept.job, sizeof(a->accept.job), "%s", job->id);
     dispatcher_ask(d, &a->ask, &a->accept.request, JOURNAL_ACCEPT, on_accepted, a);
 }
@@ -152,6 +152,7 @@ bool dispatcher_sync(struct dispatcher *d)
         return false;
     loop_timer_stop(d->config.loop, &d->sync_timer);
     d->sync_began_ms = clock_mono_ms();
+    d->sync_wall_ms = clock_wall_ms();
     d->sync_new = d->sync_known = 0;
     d->sync_err = (struct err){0};
     struct sync_config config = {

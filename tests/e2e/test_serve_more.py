@@ -66,6 +66,7 @@ def test_a_journal_that_is_taken_away(serve, sim, directory):  # noqa: F811
     d.wait_jobs(stored=1)
     for suffix in ("", "-wal", "-shm"):
         (d.journal.parent / (d.journal.name + suffix)).unlink()
+    wait_until(lambda: d.api("GET", "/readyz").status_code == 503)  # before anybody sends
     assert d.webhook(two).status_code == 503  # a 200 would be gone with the process
     r = d.run.wait(20)
     assert r.returncode == 3 and "removed or replaced while in use" in r.stderr, r

@@ -195,6 +195,11 @@ static bool all_known(struct rig *r)
     return known;
 }
 
+static bool all_described(struct rig *r)
+{
+    return fake_source_described(r->source) >= 250;
+}
+
 static void asked_when_jobs_have_to_wait(void **state)
 {
     (void)state;
@@ -222,6 +227,31 @@ static void asked_when_jobs_have_to_wait(void **state)
     rig_end(&r);
     assert_true(clock_mono_ms() - began_ms < r.config.drain_ms / 2);
     assert_int_equal(rig_jobs(&r, JOURNAL_READY), JOBS);
+    rig_free(&r);
+}
+
+/* Also where the answer is a date of no sense. */
+static void asked_once_whatever_the_answer(void **state)
+{
+    (void)state;
+    enum { JOBS = 250 };
+    struct rig r;
+    struct source_job listed[JOBS] = {0};
+    for (unsigned i = 0; i < JOBS; i++) {
+        snprintf(listed[i].id, sizeof(listed[i].id), "job-%03u", i);
+        listed[i].expires_ms = -62135596800000; /* of the year 1 */
+    }
+    rig_init(&r);
+    r.from.listed = listed;
+    r.from.n_listed = JOBS;
+    r.to.held = "read";
+    rig_open(&r);
+    rig_accept_many(&r, JOBS);
+    rig_start(&r);
+    rig_run(&r, all_described);
+    rig_run_ms(&r, 100);
+    assert_int_equal(fake_source_described(r.source), JOBS);
+    rig_end(&r);
     rig_free(&r);
 }
 
@@ -393,6 +423,7 @@ int main(void)
         cmocka_unit_test(the_same_job_many_times),
         cmocka_unit_test(soonest_to_expire_first),
         cmocka_unit_test(asked_when_jobs_have_to_wait),
+        cmocka_unit_test(asked_once_whatever_the_answer),
         cmocka_unit_test(not_asked_when_all_are_begun),
         cmocka_unit_test(asked_again),
         cmocka_unit_test(tried_again_until_dead),
