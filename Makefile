@@ -309,7 +309,7 @@ demo:
 	+@$(MAKE) $(PARALLEL) programs
 	@tools/demo.sh
 
-ONLY ?= fetch ranges many growth version startup webhooks
+ONLY ?= fetch ranges many growth version startup webhooks serve journal
 .PHONY: bench
 bench:
 	@tools/install-deps.sh bench

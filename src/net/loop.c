@@ -133,10 +133,11 @@ void loop_post(struct loop *loop, struct loop_task *task, void (*fn)(void *arg),
     task->arg = arg;
     task->next = NULL;
     pthread_mutex_lock(&loop->lock);
+    bool first = !loop->first_task; /* else the loop is on its way already */
     *loop->last_task = task;
     loop->last_task = &task->next;
     /* Under the lock: once it is free, the loop may run the task and end. */
-    if (!pthread_equal(pthread_self(), loop->thread))
+    if (first && !pthread_equal(pthread_self(), loop->thread))
         curl_multi_wakeup(loop->multi);
     pthread_mutex_unlock(&loop->lock);
 }

@@ -351,19 +351,18 @@ static void a_disk_that_is_full_from_the_start(void **state)
 
 /* ---- taken away ---- */
 
-static void change(const struct rig *rig, const char *format)
+/* $J: the journal. */
+static void change(const struct rig *rig, const char *command)
 {
-    char command[1024];
-    assert_true((size_t)snprintf(command, sizeof(command), format, rig->path, rig->path, rig->path,
-                                 rig->path) < sizeof(command));
+    assert_int_equal(setenv("J", rig->path, 1), 0);
     assert_int_equal(system(command), 0);
 }
 
 /* What was written to a file without a name would be answered for, and gone. */
 static void a_file_that_is_removed_or_replaced(void **state)
 {
-    static const char *const ways[] = {"rm '%s'", "rm '%s-wal'", "mv '%s' '%s.old'",
-                                       "cp '%s' '%s.new' && mv '%s.new' '%s'"};
+    static const char *const ways[] = {"rm \"$J\"", "rm \"$J-wal\"", "mv \"$J\" \"$J.old\"",
+                                       "cp \"$J\" \"$J.new\" && mv \"$J.new\" \"$J\""};
     struct rig *rig = *state;
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         open_journal(rig);
@@ -376,7 +375,7 @@ static void a_file_that_is_removed_or_replaced(void **state)
         run(rig, &none.request, JOURNAL_CLAIM);
         assert_failed(&none.request, ERR_CONFIG, rig->path);
         close_journal(rig);
-        change(rig, "rm -f '%s'*");
+        change(rig, "rm -f \"$J\"*");
     }
 }
 
@@ -386,9 +385,9 @@ static void closing_leaves_what_has_taken_its_place(void **state)
     struct rig *rig = *state;
     open_journal(rig);
     accept_job(rig, "a", 0);
-    change(rig, "rm '%s'* && echo new >'%s-wal'");
+    change(rig, "rm \"$J\"* && echo new >\"$J-wal\"");
     close_journal(rig);
-    change(rig, "test -s '%s-wal' && rm '%s-wal'");
+    change(rig, "test -s \"$J-wal\" && rm \"$J-wal\"");
 }
 
 int main(void)

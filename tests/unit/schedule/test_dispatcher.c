@@ -2,6 +2,7 @@
  *
  * Jobs of a journal: what becomes of each, in which order, and what is told of them.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,6 +112,45 @@ static void the_same_job_many_times(void **state)
     rig_run_ms(&r, 20);
     assert_int_equal(fake_source_described(r.source), 1);
     assert_int_equal(fake_source_streams(r.source), 1);
+    assert_int_equal(rig_counts(&r).stored, 1);
+    rig_end(&r);
+    rig_free(&r);
+}
+
+static void *wake_often(void *arg)
+{
+    struct rig *r = arg;
+    for (int64_t until_ms = clock_mono_ms() + 50; clock_mono_ms() < until_ms;)
+        dispatcher_wake(r->dispatcher);
+    return NULL;
+}
+
+/* As many as there are webhooks; paused, each look is one request to the journal. */
+static void the_loop_is_not_woken_each_time(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct journal_stats before = {0}, after = {0};
+    pthread_t thread;
+    before.request.kind = after.request.kind = JOURNAL_STATS;
+    rig_init(&r);
+    rig_open(&r);
+    rig_pause(&r, true);
+    rig_start(&r);
+    rig_run_ms(&r, 20);
+    rig_ask(&r, &before.request);
+    int64_t began_ms = clock_mono_ms();
+    assert_int_equal(pthread_create(&thread, NULL, wake_often, &r), 0);
+    rig_run_ms(&r, 60);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    rig_run_ms(&r, 5);
+    rig_ask(&r, &after.request);
+    uint64_t looks = after.requests - before.requests;
+    assert_in_range(looks, 2, clock_mono_ms() - began_ms + 2);
+    rig_pause(&r, false);
+    rig_accept(&r, "a", 0);
+    dispatcher_wake(r.dispatcher); /* while it rests, perhaps */
+    rig_run(&r, rig_none_under_way);
     assert_int_equal(rig_counts(&r).stored, 1);
     rig_end(&r);
     rig_free(&r);
@@ -421,6 +461,7 @@ int main(void)
         cmocka_unit_test(stored_and_written_down),
         cmocka_unit_test(objects_that_fit),
         cmocka_unit_test(the_same_job_many_times),
+        cmocka_unit_test(the_loop_is_not_woken_each_time),
         cmocka_unit_test(soonest_to_expire_first),
         cmocka_unit_test(asked_when_jobs_have_to_wait),
         cmocka_unit_test(asked_once_whatever_the_answer),
