@@ -22,6 +22,7 @@ enum {
     CHECKPOINT_PAGES = 2000, /* of 4 KiB in the WAL: 8 MiB */
     PRUNED_MAX = 128,        /* jobs forgotten at a time: a millisecond or two */
     PRUNE_EVERY_MS = 1000,
+    PATIENCE_MS = 4,
     PRUNE_FAILED_MS = 60 * 1000,
 };
 
@@ -36,15 +37,26 @@ static bool only_looks(const struct journal_request *rq)
     return rq->kind == JOURNAL_STATS || rq->kind == JOURNAL_LIST || rq->kind == JOURNAL_GET;
 }
 
+/* Nobody waits for what became of a try to be written down: while nothing else has come it waits a
+ * little for company, and shares its commit. */
+static bool is_patient(const struct journal_request *rq)
+{
+    return rq->kind == JOURNAL_SETTLE;
+}
+
 void journal_submit(struct journal *j, struct journal_request *request)
 {
+    bool patient = is_patient(request);
     request->err = (struct err){0};
     request->next = NULL;
     pthread_mutex_lock(&j->lock);
-    bool was_empty = !j->first;
+    bool was_empty = !j->first, waits = was_empty || j->patient;
     *j->last_next = request;
     j->last_next = &request->next;
-    if (was_empty)
+    j->patient = waits && patient;
+    if (was_empty && patient)
+        j->patient_mono_ms = clock_mono_ms() + PATIENCE_MS;
+    if (was_empty || (waits && !patient))
         pthread_cond_signal(&j->wake);
     pthread_mutex_unlock(&j->lock);
 }
@@ -52,11 +64,13 @@ void journal_submit(struct journal *j, struct journal_request *request)
 /* Under the lock. Returns early when it is time to prune. */
 static void wait_for_requests(struct journal *j)
 {
-    struct timespec until = {.tv_sec = j->prune_mono_ms / 1000,
-                             .tv_nsec = j->prune_mono_ms % 1000 * 1000000};
-    while (!j->first && !j->ending)
+    while (!j->ending && (!j->first || j->patient)) {
+        bool company = j->first && j->patient_mono_ms < j->prune_mono_ms;
+        int64_t until_ms = company ? j->patient_mono_ms : j->prune_mono_ms;
+        struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
         if (pthread_cond_timedwait(&j->wake, &j->lock, &until) == ETIMEDOUT)
             return;
+    }
 }
 
 /* false: it is to end, and there is nothing left. */

@@ -123,7 +123,8 @@ struct journal_claim {
     int64_t due_ms;           /* out: when the next of the WAITING ones is due; 0: there is none */
 };
 
-/* A RUNNING job's try has ended. */
+/* A RUNNING job's try has ended. By itself it waits some milliseconds for others to be committed
+ * with. */
 enum journal_verdict {
     JOURNAL_DONE,    /* -> STORED */
     JOURNAL_NEVER,   /* -> FAILED */

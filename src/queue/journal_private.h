@@ -140,6 +140,8 @@ struct journal {
     /* under the lock */
     struct journal_request *first;
     struct journal_request **last_next;
+    bool patient;            /* all that have come: they may wait until patient_mono_ms */
+    int64_t patient_mono_ms; /* clock_mono_ms() */
     bool ending;
 
     /* the thread's */
