@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 make=${MAKE:-make}
 suite s3-server      600 "$make" build/tools/versitygw
+suite lint-tests     300 "$make" WERROR=1 lint
 suite e2e-long      1200 "$make" WERROR=1 e2e-long
 suite e2e-aws        900 "$make" WERROR=1 e2e-aws
 suite e2e-sanitized  900 "$make" WERROR=1 SAN=address,undefined e2e

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 make=${MAKE:-make}
 suite build          240 "$make" WERROR=1 all
 suite layers          20 "$make" layers
-suite lint           300 "$make" WERROR=1 lint
+suite lint           300 "$make" WERROR=1 lint-programs
 suite unit           120 "$make" WERROR=1 unit
 suite e2e            540 "$make" WERROR=1 e2e
 suite unit-sanitized 240 "$make" WERROR=1 SAN=address,undefined unit
