@@ -14,7 +14,7 @@ suite e2e-aws        900 "$make" WERROR=1 e2e-aws
 suite e2e-sanitized  900 "$make" WERROR=1 SAN=address,undefined e2e
 suite e2e-page       400 "$make" WERROR=1 e2e-page
 suite torture        400 "$make" WERROR=1 torture
-suite unit-threads   300 "$make" WERROR=1 SAN=thread unit
+suite unit-threads   900 "$make" WERROR=1 SAN=thread unit
 suite e2e-threads    300 "$make" WERROR=1 e2e-threads
 suite fuzz           600 "$make" WERROR=1 fuzz
 suite packaging      400 tools/check-packaging.sh
