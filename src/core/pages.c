@@ -11,9 +11,6 @@ int madvise(void *start, size_t bytes, int advice);
 void *pages_alloc(size_t bytes)
 {
     void *data = NULL;
-#ifdef __SANITIZE_THREAD__ /* clears its shadow of every aligned block, which takes seconds */
-    return malloc(bytes ? bytes : 1);
-#endif
     if (bytes < LARGE_PAGE)
         return malloc(bytes ? bytes : 1);
     if (posix_memalign(&data, LARGE_PAGE, bytes) != 0)
