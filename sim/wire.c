@@ -30,7 +30,7 @@ static bool client_has_gone(int fd)
 bool wire_wait(struct sim *sim, struct MHD_Connection *connection, int64_t ms)
 {
     enum { STEP_MS = 50 };
-    int64_t end = clock_mono_ms() + ms;
+    int64_t end = clock_mono_ms() + ms + 1; /* never less: now is cut off to milliseconds */
     for (;;) {
         int64_t left = ms < 0 ? STEP_MS : end - clock_mono_ms();
         if (left <= 0)
