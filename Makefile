@@ -51,7 +51,7 @@ BUILD := build
 endif
 
 PKG_CONFIG ?= pkg-config
-PACKAGES := libcurl jansson expat libcrypto
+PACKAGES := libcurl jansson expat libcrypto libisal
 SERVE_PACKAGES := sqlite3 libmicrohttpd
 SIM_PACKAGES := libmicrohttpd
 
@@ -91,7 +91,7 @@ ifdef STATIC
 # One file that needs nothing of the machine it runs on but the kernel. --wrap: src/static_*.c.
 pkg_cflags := -isystem $(STATIC_LIBS)/include -DCURL_STATICLIB
 serve_libs := -L$(STATIC_LIBS)/lib -lsqlite3 -lmicrohttpd
-pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lm -lpthread
+pkg_libs := -L$(STATIC_LIBS)/lib -lcurl -lssl -lcrypto -lcares -lexpat -ljansson -lisal -lm -lpthread
 STATIC_OBJECTS := $(BUILD)/obj/src/static_libc.o $(BUILD)/obj/src/static_tls.o
 CFLAGS += -ffunction-sections -fdata-sections
 LDFLAGS += -static-pie -Wl,--gc-sections,--wrap=dlopen,--wrap=OPENSSL_init_ssl -s

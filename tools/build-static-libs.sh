@@ -6,8 +6,8 @@
 #
 # OpenSSL, expat, jansson, c-ares and SQLite are Debian's own static ones. libcurl is built from
 # Debian's source package, so with its security patches, for HTTP and TLS only, and with c-ares:
-# nothing then needs the C library's name service at run time. So is libmicrohttpd, whose own static
-# one wants GnuTLS. Nothing is installed and no root is needed: apt works in folders of its own below
+# nothing then needs the C library's name service at run time. So are libmicrohttpd, whose own static
+# one wants GnuTLS, and ISA-L, which has none. Nothing is installed and no root is needed: apt works in folders of its own below
 # PREFIX, on the machine's own list of archives.
 set -euo pipefail
 
@@ -56,10 +56,11 @@ apt() {
 }
 failed() { tail -20 "$log" >&2; echo "build-static-libs: $1 failed (see above)" >&2; exit 1; }
 
-echo "  libs  $arch: Debian's packages, the sources of curl and libmicrohttpd"
+echo "  libs  $arch: Debian's packages, the sources of curl, libmicrohttpd and ISA-L"
 apt update || failed "apt-get update"
 (cd "$work/debs" &&
-    apt download libssl-dev libexpat1-dev libjansson-dev libc-ares-dev libsqlite3-dev) ||
+    apt download libssl-dev libexpat1-dev libjansson-dev libc-ares-dev libsqlite3-dev \
+        libisal-dev) ||
     failed "apt-get download"
 for deb in "$work"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"
@@ -71,7 +72,7 @@ if [ -d "$prefix/include/$triplet" ]; then # what differs between architectures
     rm -r "${prefix:?}/include/$triplet"
 fi
 cp "$work/root/usr/lib/$triplet"/lib{ssl,crypto,expat,jansson,cares,sqlite3}.a "$prefix/lib/"
-(cd "$work/src" && apt --only-source --download-only source curl libmicrohttpd) ||
+(cd "$work/src" && apt --only-source --download-only source curl libmicrohttpd libisal) ||
     failed "apt-get source"
 
 # Of NAME's source, in $work/NAME: unpacks it, then ./configure with OPTION...
@@ -110,11 +111,16 @@ build_libmicrohttpd() {
     make -C src/microhttpd install
     make -C src/include install
 }
+build_libisal() {
+    configure libisal
+    make -j"$(nproc)" libisal.la
+    make install-libLTLIBRARIES
+}
 # Side by side: most of their time is configure, which uses one processor.
 building=()
-for name in curl libmicrohttpd; do
+for name in curl libmicrohttpd libisal; do
     version=$(basename "$work"/src/"$name"_*.dsc .dsc)
-    echo "  libs  $arch: ${version/_/ }, for HTTP only"
+    echo "  libs  $arch: ${version/_/ }"
     "build_$name" >"$work/$name.log" 2>&1 &
     building[$!]=$name
 done

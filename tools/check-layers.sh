@@ -36,6 +36,7 @@ declare -A home=(
     ["curl/*"]="net"
     ["sqlite3.h"]="queue"
     ["microhttpd.h"]="ingress sim"
+    ["isa-l/*"]="core"
 )
 
 # Library headers whose types may not stand in a header of ours.

@@ -18,6 +18,7 @@ libcurl4-openssl-dev    all outgoing HTTP
 libjansson-dev          JSON
 libexpat1-dev           XML answers of S3
 libssl-dev              SHA-256 and HMAC
+libisal-dev             CRC32C
 libmicrohttpd-dev       HTTP server: webhooks, and the Platform simulator
 libsqlite3-dev          journal of egress serve
 ca-certificates         certificate authorities, for https
@@ -61,6 +62,7 @@ gcc                     the C compiler
 libc6-dev               the C library, the static one too
 make                    runs the Makefile
 dpkg-dev                unpacks source packages
+nasm                    assembles ISA-L for x86_64
 autoconf                for sources that have no configure script
 automake                for sources that have no configure script
 libtool                 for sources that have no configure script

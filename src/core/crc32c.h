@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * crc32c: the Castagnoli CRC (RFC 3720, B.4), by the processor's instruction where there is one.
- * Any thread.
+ * crc32c: the Castagnoli CRC (RFC 3720, B.4), by ISA-L: with whichever instructions the processor
+ * has. Any thread.
  *
  *     uint32_t crc = crc32c(0, a, a_len);
  *     crc = crc32c(crc, b, b_len);                          of a and b in a row
@@ -18,10 +18,6 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
 /* CRC of A followed by B from the CRC of each and the length of B. */
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t len_b);
-
-/* As crc32c(), by table: what is used without the instruction. For tests. */
-uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
-const char *crc32c_implementation(void); /* "sse4.2", "armv8" or "portable" */
 
 /* Base64 of the big-endian value, as S3 and Google write it: 8 characters and the NUL. */
 enum { CRC32C_TEXT_SIZE = 9 };
