@@ -174,7 +174,7 @@ def describe(size, plain, tls, latency):
         verdict("CPU against both halves of curl", rig.ratio(results[EGRESS], halves, "cpu"), 0.9),
         f"- CPU against each peer: {against_peers(results, 'cpu')} (wanted: below 1)",
         verdict("peak memory, MiB", rig.median(results[EGRESS], "peak"), 80),
-        "", "The store behind TLS (1.3, the same for all; the source is plain):",
+        "", "The store behind TLS (1.3 with AES-128-GCM, the same for all; the source is plain):",
         "", *table(tls_results, tls_halves), "", *describe_missing(tls_wrong),
         f"- CPU against each peer: {against_peers(tls_results, 'cpu')} (wanted: below 1)",
         "", f"With {LATENCY_MS} ms from the end of each PUT and POST to its answer:",
