@@ -259,23 +259,55 @@ static void hmac(const void *key, size_t key_len, const char *text, size_t len,
     CHECK(HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)text, len, out, NULL));
 }
 
+static bool is_key_of(const struct sigv4_key *key, const struct sigv4_request *rq, const char *date)
+{
+    return key->secret && strncmp(key->day, date, DAY_LEN) == 0 &&
+           strcmp(key->secret, rq->credentials->secret_access_key) == 0 &&
+           strcmp(key->region, rq->region) == 0 && strcmp(key->service, rq->service) == 0;
+}
+
+static void make_key(struct sigv4_key *key, const struct sigv4_request *rq, const char *date)
+{
+    sigv4_key_release(key);
+    key->secret = xstrdup(rq->credentials->secret_access_key);
+    key->region = xstrdup(rq->region);
+    key->service = xstrdup(rq->service);
+    memcpy(key->day, date, DAY_LEN);
+    unsigned char a[HASH_SIZE], b[HASH_SIZE];
+    char *secret = xprintf("AWS4%s", key->secret);
+    size_t secret_len = strlen(secret);
+    hmac(secret, secret_len, key->day, DAY_LEN, a);
+    hmac(a, sizeof(a), key->region, strlen(key->region), b);
+    hmac(b, sizeof(b), key->service, strlen(key->service), a);
+    hmac(a, sizeof(a), "aws4_request", strlen("aws4_request"), key->bytes);
+    OPENSSL_cleanse(secret, secret_len);
+    free(secret);
+    OPENSSL_cleanse(a, sizeof(a));
+    OPENSSL_cleanse(b, sizeof(b));
+}
+
+void sigv4_key_release(struct sigv4_key *key)
+{
+    if (key->secret)
+        OPENSSL_cleanse(key->secret, strlen(key->secret));
+    free(key->secret);
+    free(key->region);
+    free(key->service);
+    OPENSSL_cleanse(key, sizeof(*key));
+}
+
 void sigv4_signature(const struct sigv4_request *rq, const char *string_to_sign,
                      char out[SIGV4_HASH_TEXT_SIZE])
 {
     char date[DATE_TEXT_SIZE];
+    unsigned char hash[HASH_SIZE];
+    struct sigv4_key own = {0}, *key = rq->key ? rq->key : &own;
     date_format_amz(rq->unix_ms, date);
-    unsigned char a[HASH_SIZE], b[HASH_SIZE];
-    char *secret = xprintf("AWS4%s", rq->credentials->secret_access_key);
-    size_t secret_len = strlen(secret);
-    hmac(secret, secret_len, date, DAY_LEN, a);
-    hmac(a, sizeof(a), rq->region, strlen(rq->region), b);
-    hmac(b, sizeof(b), rq->service, strlen(rq->service), a);
-    hmac(a, sizeof(a), "aws4_request", strlen("aws4_request"), b);
-    hmac(b, sizeof(b), string_to_sign, strlen(string_to_sign), a);
-    text_hex(a, sizeof(a), out);
-    OPENSSL_cleanse(secret, secret_len);
-    free(secret);
-    OPENSSL_cleanse(b, sizeof(b));
+    if (!is_key_of(key, rq, date))
+        make_key(key, rq, date);
+    hmac(key->bytes, sizeof(key->bytes), string_to_sign, strlen(string_to_sign), hash);
+    text_hex(hash, sizeof(hash), out);
+    sigv4_key_release(&own);
 }
 
 static void sign(const struct sigv4_request *rq, bool presigned, struct buf *signed_headers,
