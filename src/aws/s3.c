@@ -57,6 +57,7 @@ void s3_free(struct s3 *s3)
     free(s3->sse);
     free(s3->sse_kms_key_id);
     free(s3->storage_class);
+    sigv4_key_release(&s3->key);
     free(s3);
 }
 

@@ -232,7 +232,7 @@ static void hash_payload(struct s3_call *call)
 static int prepare(void *arg, struct http_call *http, struct err *err)
 {
     struct s3_call *call = arg;
-    const struct s3 *s3 = call->s3;
+    struct s3 *s3 = call->s3;
     const struct aws_credentials *credentials = credentials_current(s3->credentials);
     call->outdated = !credentials || call->moved != s3->moved; /* before a retry */
     if (credentials && call->outdated)
@@ -259,6 +259,7 @@ static int prepare(void *arg, struct http_call *http, struct err *err)
         .service = "s3",
         .credentials = credentials,
         .unix_ms = call->signed_ms,
+        .key = &s3->key,
     };
     struct sigv4_signed sig;
     sigv4_sign(&rq, &sig);

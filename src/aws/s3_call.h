@@ -29,6 +29,7 @@ struct s3 {
     bool sign_payload;
     bool checksum;
     struct credentials *credentials;                          /* borrowed: outlives us */
+    struct sigv4_key key;                                     /* of the latest signature */
     void (*watch)(void *arg, const struct s3_answer *answer); /* see s3_watch(), or NULL */
     void *watch_arg;
 };

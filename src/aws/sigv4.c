@@ -127,8 +127,12 @@ static void canonical_query(const char *query, struct buf *out)
         s += len + (s[len] == '&');
     }
     qsort(pairs, n, sizeof(*pairs), compare_parameters);
-    for (size_t i = 0; i < n; i++)
-        buf_printf(out, "%s%s=%s", i ? "&" : "", pairs[i].name, pairs[i].value);
+    for (size_t i = 0; i < n; i++) {
+        buf_str_append(out, i ? "&" : "");
+        buf_str_append(out, pairs[i].name);
+        buf_byte(out, '=');
+        buf_str_append(out, pairs[i].value);
+    }
     pairs_free(pairs, n);
 }
 
@@ -191,19 +195,26 @@ static bool repeats(const struct pair *pairs, size_t i)
 static void header_lines(const struct pair *pairs, size_t n, struct buf *out)
 {
     for (size_t i = 0; i < n; i++) {
-        if (repeats(pairs, i))
-            buf_printf(out, ",%s", pairs[i].value);
-        else
-            buf_printf(out, "%s%s:%s", i ? "\n" : "", pairs[i].name, pairs[i].value);
+        if (repeats(pairs, i)) {
+            buf_byte(out, ',');
+        } else {
+            buf_str_append(out, i ? "\n" : "");
+            buf_str_append(out, pairs[i].name);
+            buf_byte(out, ':');
+        }
+        buf_str_append(out, pairs[i].value);
     }
     buf_byte(out, '\n');
 }
 
 static void header_names(const struct pair *pairs, size_t n, struct buf *out)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!repeats(pairs, i))
-            buf_printf(out, "%s%s", i ? ";" : "", pairs[i].name);
+    for (size_t i = 0; i < n; i++) {
+        if (repeats(pairs, i))
+            continue;
+        buf_str_append(out, i ? ";" : "");
+        buf_str_append(out, pairs[i].name);
+    }
 }
 
 static void canonical_request(const struct sigv4_request *rq, bool presigned, struct buf *out,
@@ -213,13 +224,17 @@ static void canonical_request(const struct sigv4_request *rq, bool presigned, st
     struct pair *headers = canonical_headers(rq, presigned, &n);
     buf_clear(signed_headers);
     header_names(headers, n, signed_headers);
-    buf_printf(out, "%s\n", rq->method);
+    buf_str_append(out, rq->method);
+    buf_byte(out, '\n');
     canonical_path(rq, out);
     buf_byte(out, '\n');
     canonical_query(rq->query, out);
     buf_byte(out, '\n');
     header_lines(headers, n, out);
-    buf_printf(out, "\n%s\n%s", buf_str(signed_headers), rq->payload_hash);
+    buf_byte(out, '\n');
+    buf_str_append(out, buf_str(signed_headers));
+    buf_byte(out, '\n');
+    buf_str_append(out, rq->payload_hash);
     pairs_free(headers, n);
 }
 
@@ -233,11 +248,14 @@ void sigv4_canonical_request(const struct sigv4_request *rq, struct buf *out,
 
 enum { DAY_LEN = 8 }; /* of "20130524T000000Z" */
 
-static void scope(const struct sigv4_request *rq, struct buf *out)
+static void scope(const struct sigv4_request *rq, const char *date, struct buf *out)
 {
-    char date[DATE_TEXT_SIZE];
-    date_format_amz(rq->unix_ms, date);
-    buf_printf(out, "%.*s/%s/%s/aws4_request", DAY_LEN, date, rq->region, rq->service);
+    buf_append(out, date, DAY_LEN);
+    buf_byte(out, '/');
+    buf_str_append(out, rq->region);
+    buf_byte(out, '/');
+    buf_str_append(out, rq->service);
+    buf_str_append(out, "/aws4_request");
 }
 
 void sigv4_string_to_sign(const struct sigv4_request *rq, const char *canonical_request,
@@ -246,9 +264,12 @@ void sigv4_string_to_sign(const struct sigv4_request *rq, const char *canonical_
     char date[DATE_TEXT_SIZE], hash[SIGV4_HASH_TEXT_SIZE];
     date_format_amz(rq->unix_ms, date);
     sigv4_hash(canonical_request, strlen(canonical_request), hash);
-    buf_printf(out, ALGORITHM "\n%s\n", date);
-    scope(rq, out);
-    buf_printf(out, "\n%s", hash);
+    buf_str_append(out, ALGORITHM "\n");
+    buf_str_append(out, date);
+    buf_byte(out, '\n');
+    scope(rq, date, out);
+    buf_byte(out, '\n');
+    buf_str_append(out, hash);
 }
 
 /* ---- stage 3: the signature ---- */
@@ -259,23 +280,56 @@ static void hmac(const void *key, size_t key_len, const char *text, size_t len,
     CHECK(HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)text, len, out, NULL));
 }
 
+static bool is_key_of(const struct sigv4_key *key, const struct sigv4_request *rq, const char *date)
+{
+    return key->secret && strncmp(key->day, date, DAY_LEN) == 0 &&
+           strcmp(key->secret, rq->credentials->secret_access_key) == 0 &&
+           strcmp(key->region, rq->region) == 0 && strcmp(key->service, rq->service) == 0;
+}
+
+static void make_key(struct sigv4_key *key, const struct sigv4_request *rq, const char *date)
+{
+    sigv4_key_release(key);
+    key->secret = xstrdup(rq->credentials->secret_access_key);
+    key->region = xstrdup(rq->region);
+    key->service = xstrdup(rq->service);
+    memcpy(key->day, date, DAY_LEN);
+    unsigned char a[HASH_SIZE], b[HASH_SIZE];
+    struct buf secret = UNCAPPED;
+    buf_str_append(&secret, "AWS4");
+    buf_str_append(&secret, key->secret);
+    hmac(secret.data, secret.len, key->day, DAY_LEN, a);
+    hmac(a, sizeof(a), key->region, strlen(key->region), b);
+    hmac(b, sizeof(b), key->service, strlen(key->service), a);
+    hmac(a, sizeof(a), "aws4_request", strlen("aws4_request"), key->bytes);
+    OPENSSL_cleanse(secret.data, secret.len);
+    buf_release(&secret);
+    OPENSSL_cleanse(a, sizeof(a));
+    OPENSSL_cleanse(b, sizeof(b));
+}
+
+void sigv4_key_release(struct sigv4_key *key)
+{
+    if (key->secret)
+        OPENSSL_cleanse(key->secret, strlen(key->secret));
+    free(key->secret);
+    free(key->region);
+    free(key->service);
+    OPENSSL_cleanse(key, sizeof(*key));
+}
+
 void sigv4_signature(const struct sigv4_request *rq, const char *string_to_sign,
                      char out[SIGV4_HASH_TEXT_SIZE])
 {
     char date[DATE_TEXT_SIZE];
+    unsigned char hash[HASH_SIZE];
+    struct sigv4_key own = {0}, *key = rq->key ? rq->key : &own;
     date_format_amz(rq->unix_ms, date);
-    unsigned char a[HASH_SIZE], b[HASH_SIZE];
-    char *secret = xprintf("AWS4%s", rq->credentials->secret_access_key);
-    size_t secret_len = strlen(secret);
-    hmac(secret, secret_len, date, DAY_LEN, a);
-    hmac(a, sizeof(a), rq->region, strlen(rq->region), b);
-    hmac(b, sizeof(b), rq->service, strlen(rq->service), a);
-    hmac(a, sizeof(a), "aws4_request", strlen("aws4_request"), b);
-    hmac(b, sizeof(b), string_to_sign, strlen(string_to_sign), a);
-    text_hex(a, sizeof(a), out);
-    OPENSSL_cleanse(secret, secret_len);
-    free(secret);
-    OPENSSL_cleanse(b, sizeof(b));
+    if (!is_key_of(key, rq, date))
+        make_key(key, rq, date);
+    hmac(key->bytes, sizeof(key->bytes), string_to_sign, strlen(string_to_sign), hash);
+    text_hex(hash, sizeof(hash), out);
+    sigv4_key_release(&own);
 }
 
 static void sign(const struct sigv4_request *rq, bool presigned, struct buf *signed_headers,
@@ -296,16 +350,21 @@ void sigv4_sign(const struct sigv4_request *rq, struct sigv4_signed *out)
     struct buf names = UNCAPPED, header = UNCAPPED;
     char signature[SIGV4_HASH_TEXT_SIZE];
     sign(rq, false, &names, signature);
-    buf_printf(&header, ALGORITHM " Credential=%s/", rq->credentials->access_key_id);
-    scope(rq, &header);
-    buf_printf(&header, ", SignedHeaders=%s, Signature=%s", buf_str(&names), signature);
-    buf_release(&names);
     *out = (struct sigv4_signed){
-        .authorization = buf_take(&header),
         .security_token = rq->credentials->session_token,
         .content_sha256 = rq->content_sha256 ? rq->payload_hash : NULL,
     };
     date_format_amz(rq->unix_ms, out->amz_date);
+    buf_str_append(&header, ALGORITHM " Credential=");
+    buf_str_append(&header, rq->credentials->access_key_id);
+    buf_byte(&header, '/');
+    scope(rq, out->amz_date, &header);
+    buf_str_append(&header, ", SignedHeaders=");
+    buf_str_append(&header, buf_str(&names));
+    buf_str_append(&header, ", Signature=");
+    buf_str_append(&header, signature);
+    out->authorization = buf_take(&header);
+    buf_release(&names);
 }
 
 void sigv4_signed_release(struct sigv4_signed *s)
@@ -332,9 +391,9 @@ void sigv4_presign(const struct sigv4_request *rq, unsigned expires_s, struct bu
         buf_str_append(&parameters, rq->query);
     add_parameter(&parameters, "X-Amz-Algorithm", ALGORITHM);
     buf_printf(&value, "%s/", rq->credentials->access_key_id);
-    scope(rq, &value);
-    add_parameter(&parameters, "X-Amz-Credential", buf_str(&value));
     date_format_amz(rq->unix_ms, text);
+    scope(rq, text, &value);
+    add_parameter(&parameters, "X-Amz-Credential", buf_str(&value));
     add_parameter(&parameters, "X-Amz-Date", text);
     snprintf(text, sizeof(text), "%u", expires_s);
     add_parameter(&parameters, "X-Amz-Expires", text);

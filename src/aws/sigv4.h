@@ -31,6 +31,18 @@ struct sigv4_header {
     const char *value;
 };
 
+/* The key that signatures of one secret, day, region and service are made with, which takes four of
+ * their five HMACs. Whoever signs often keeps one: it is used again for the same four, and made
+ * anew when one of them is another. Zeroed: none yet. One thread's at a time. */
+struct sigv4_key {
+    char *secret; /* owned, like all here; wiped on release */
+    char *region, *service;
+    char day[9];             /* "20130524" */
+    unsigned char bytes[32]; /* wiped on release */
+};
+
+void sigv4_key_release(struct sigv4_key *key); /* a zeroed one is fine */
+
 struct sigv4_request {
     const char *method;
     const char *path;  /* as it goes over the wire: already percent-encoded; "/" at least */
@@ -46,7 +58,8 @@ struct sigv4_request {
     const char *region;
     const char *service; /* "s3" */
     const struct aws_credentials *credentials;
-    int64_t unix_ms; /* now, as the other side's clock has it */
+    int64_t unix_ms;       /* now, as the other side's clock has it */
+    struct sigv4_key *key; /* kept by the caller, see there; NULL: made for this signature alone */
 };
 
 /* Stage 1: appends the canonical request; *signed_headers gets "host;x-amz-date" (cleared first).

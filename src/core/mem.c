@@ -35,14 +35,18 @@ char *xstrndup(const char *s, size_t n)
     return or_die(strndup(s, n));
 }
 
+/* Short ones, which most are, are formatted once. */
 char *xprintf(const char *fmt, ...)
 {
+    char text[256];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     CHECK(n >= 0);
     char *s = or_die(malloc((size_t)n + 1));
+    if ((size_t)n < sizeof(text))
+        return memcpy(s, text, (size_t)n + 1);
     va_start(ap, fmt);
     vsnprintf(s, (size_t)n + 1, fmt, ap);
     va_end(ap);

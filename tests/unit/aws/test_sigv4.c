@@ -342,6 +342,66 @@ static void test_suite_presigned(void **state)
     buf_release(&query);
 }
 
+/* ---- a kept key ---- */
+
+static void assert_signature(const struct sigv4_request *rq, struct sigv4_key *key, bool same)
+{
+    char alone[SIGV4_HASH_TEXT_SIZE], kept[SIGV4_HASH_TEXT_SIZE];
+    struct sigv4_request keeping = *rq;
+    keeping.key = key;
+    sigv4_signature(rq, "text", alone);
+    sigv4_signature(&keeping, "text", kept);
+    if (same)
+        assert_string_equal(kept, alone);
+    else
+        assert_string_not_equal(kept, alone);
+}
+
+static void test_a_kept_key_is_used_again(void **state)
+{
+    (void)state;
+    struct sigv4_key key = {0};
+    struct sigv4_request rq = s3_request();
+    assert_signature(&rq, &key, true);
+    rq.unix_ms += 24 * 60 * 60 * 1000 - 1;
+    rq.path = "/another";
+    assert_signature(&rq, &key, true);
+    key.bytes[0] ^= 1;
+    assert_signature(&rq, &key, false);
+    sigv4_key_release(&key);
+    assert_signature(&rq, &key, true);
+    sigv4_key_release(&key);
+}
+
+/* A changed key shows where it is used. */
+static void test_a_kept_key_is_not_used_for_another_scope(void **state)
+{
+    static const struct aws_credentials rotated = {
+        .access_key_id = (char *)"AKIAIOSFODNN7EXAMPLE",
+        .secret_access_key = (char *)"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY2",
+    };
+    (void)state;
+    struct sigv4_request others[6];
+    for (size_t i = 0; i < COUNT(others); i++)
+        others[i] = s3_request();
+    others[0].unix_ms += 24 * 60 * 60 * 1000;
+    others[1].unix_ms -= 1;
+    others[2].credentials = &rotated;
+    others[3].region = "us-east-2";
+    others[4].region = "us-east";
+    others[5].service = "s3express";
+    struct sigv4_key key = {0};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct sigv4_request rq = s3_request();
+        assert_signature(&rq, &key, true);
+        key.bytes[0] ^= 1;
+        assert_signature(&others[i], &key, true);
+        key.bytes[0] ^= 1;
+        assert_signature(&rq, &key, true);
+    }
+    sigv4_key_release(&key);
+}
+
 /* ---- what no published example covers ---- */
 
 /* Line `number` (0-based) of the canonical request: 1 is the path, 2 the query. */
@@ -474,6 +534,8 @@ int main(void)
         cmocka_unit_test(test_presign_appends_and_keeps_the_query),
         cmocka_unit_test(test_suite),
         cmocka_unit_test(test_suite_presigned),
+        cmocka_unit_test(test_a_kept_key_is_used_again),
+        cmocka_unit_test(test_a_kept_key_is_not_used_for_another_scope),
         cmocka_unit_test(test_s3_paths),
         cmocka_unit_test(test_other_services_paths),
         cmocka_unit_test(test_queries),
