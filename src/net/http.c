@@ -55,7 +55,7 @@ static void drop_easy(struct http_call *call)
     if (call->easy) {
         if (call->in_multi)
             curl_multi_remove_handle(loop_multi(call->loop), call->easy);
-        curl_easy_cleanup(call->easy);
+        loop_give_easy(call->loop, call->easy);
     }
     call->easy = NULL;
     call->in_multi = false;
@@ -101,7 +101,7 @@ static void start_attempt(struct http_call *call)
 {
     struct err err = {0};
     reset_answer(call);
-    call->easy = curl_easy_init();
+    call->easy = loop_take_easy(call->loop);
     if (!call->easy) {
         err_set(&err, ERR_INTERNAL, "libcurl gave no handle");
         finish(call, &err);

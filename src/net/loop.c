@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * loop: see loop.h. One round: posted tasks, due timers, libcurl, finished exchanges, then a wait.
+ * loop: see loop.h. One round: posted tasks, due timers, what libcurl has waited for, finished
+ * exchanges, then a wait.
+ *
+ * libcurl tells which sockets it wants to know of, and epoll which of them are ready: the cost of a
+ * round is that of what has happened in it. curl_multi_perform() looks at every transfer there is,
+ * with a poll() for each; 64 at a time spent a third of their CPU so.
  */
 #include "net/loop.h"
 
@@ -9,6 +14,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -16,11 +23,22 @@
 #include "net/net_private.h"
 #include "net/origin.h"
 
-/* Idle connections kept for reuse, of all hosts together. */
-enum { IDLE_CONNECTIONS_MAX = 128 };
+enum {
+    /* Idle connections kept for reuse, of all hosts together: with --concurrency 256 each job has
+     * one at the source and one at the store. */
+    IDLE_CONNECTIONS_MAX = 512,
+    IDLE_HANDLES_MAX = 64,
+    EVENTS_MAX = 128, /* of a round; others are in the next */
+    WAIT_MAX_MS = 60 * 1000,
+};
 
 struct loop {
-    CURLM *multi;              /* owned */
+    CURLM *multi;                 /* owned */
+    int64_t multi_due_ms;         /* when it wants to be called, of clock_mono_ms(); or -1 */
+    int epoll_fd;                 /* its sockets, wake_fd and signal_fd */
+    int wake_fd;                  /* an eventfd: another thread has posted something */
+    CURL *idle[IDLE_HANDLES_MAX]; /* owned */
+    int n_idle;
     struct origins *origins;   /* owned */
     struct loop_timer *timers; /* soonest first */
     bool stopping;
@@ -39,21 +57,86 @@ struct loop {
 /* Signals have no context: the write end of the one pipe there is, or -1. */
 static volatile sig_atomic_t signal_pipe_in = -1;
 
+/* ---- libcurl's sockets and its timer ---- */
+
+static int watch(struct loop *loop, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(loop->epoll_fd, operation, fd, &event);
+}
+
+/* libcurl: what it waits for at a socket has changed. `known`: set below, NULL for a new one. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+    (void)easy;
+    struct loop *loop = arg;
+    if (what == CURL_POLL_REMOVE) { /* it fails when the socket has been closed */
+        (void)watch(loop, EPOLL_CTL_DEL, fd, 0);
+        return 0;
+    }
+    uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+    CHECK(watch(loop, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, events) == 0);
+    curl_multi_assign(loop->multi, fd, loop);
+    return 0;
+}
+
+/* libcurl: when it wants to be called though nothing happens; -1: not at all. */
+static int on_multi_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+    (void)multi;
+    struct loop *loop = arg;
+    /* Never early, though now is cut off to milliseconds. */
+    loop->multi_due_ms = timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms + (timeout_ms > 0);
+    return 0;
+}
+
+static void set_up_multi(struct loop *loop)
+{
+    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, on_multi_timer);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
+}
+
+/* ---- life ---- */
+
+static void free_loop(struct loop *loop)
+{
+    while (loop->n_idle)
+        curl_easy_cleanup(loop->idle[--loop->n_idle]);
+    curl_multi_cleanup(loop->multi); /* tells of its sockets */
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
+    free(loop);
+}
+
 struct loop *loop_new(struct err *err)
 {
-    CURLM *multi = curl_multi_init();
-    if (!multi) {
-        err_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
+    struct loop *loop = xcalloc(1, sizeof(*loop));
+    loop->multi = curl_multi_init();
+    loop->multi_due_ms = -1;
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->signal_fd = -1;
+    if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
+        watch(loop, EPOLL_CTL_ADD, loop->wake_fd, EPOLLIN) < 0) {
+        err_set_errno(err, ERR_INTERNAL, errno, "the network cannot be waited for");
+        free_loop(loop);
         return NULL;
     }
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
-    struct loop *loop = xcalloc(1, sizeof(*loop));
-    loop->multi = multi;
+    if (!loop->multi) {
+        err_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
+        free_loop(loop);
+        return NULL;
+    }
+    set_up_multi(loop);
     loop->thread = pthread_self();
     loop->origins = origins_new();
     pthread_mutex_init(&loop->lock, NULL);
     loop->last_task = &loop->first_task;
-    loop->signal_fd = -1;
     return loop;
 }
 
@@ -65,15 +148,29 @@ void loop_free(struct loop *loop)
     struct err ignored;
     if (loop->signal_fd >= 0)
         (void)!loop_on_signal(loop, NULL, NULL, &ignored);
-    curl_multi_cleanup(loop->multi);
     origins_free(loop->origins);
     pthread_mutex_destroy(&loop->lock);
-    free(loop);
+    free_loop(loop);
 }
 
 CURLM *loop_multi(struct loop *loop)
 {
     return loop->multi;
+}
+
+CURL *loop_take_easy(struct loop *loop)
+{
+    return loop->n_idle ? loop->idle[--loop->n_idle] : curl_easy_init();
+}
+
+void loop_give_easy(struct loop *loop, CURL *easy)
+{
+    if (loop->n_idle == IDLE_HANDLES_MAX) {
+        curl_easy_cleanup(easy);
+        return;
+    }
+    curl_easy_reset(easy);
+    loop->idle[loop->n_idle++] = easy;
 }
 
 struct origins *loop_origins(struct loop *loop)
@@ -137,8 +234,9 @@ void loop_post(struct loop *loop, struct loop_task *task, void (*fn)(void *arg),
     *loop->last_task = task;
     loop->last_task = &task->next;
     /* Under the lock: once it is free, the loop may run the task and end. */
+    const uint64_t one = 1;
     if (first && !pthread_equal(pthread_self(), loop->thread))
-        curl_multi_wakeup(loop->multi);
+        (void)!write(loop->wake_fd, &one, sizeof(one)); /* fails when it is full of them */
     pthread_mutex_unlock(&loop->lock);
 }
 
@@ -215,6 +313,7 @@ int loop_on_signal(struct loop *loop, void (*fn)(void *arg, int signo), void *ar
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
         fcntl(fds[i], F_SETFL, O_NONBLOCK);
     }
+    CHECK(watch(loop, EPOLL_CTL_ADD, fds[0], EPOLLIN) == 0);
     loop->signal_fd = fds[0];
     loop->signal_fn = fn;
     loop->signal_arg = arg;
@@ -231,21 +330,51 @@ static int wait_ms(struct loop *loop)
 {
     if (has_tasks(loop))
         return 0;
-    if (!loop->timers)
-        return 60 * 1000; /* anything that happens wakes the wait */
-    int64_t left = loop->timers->due_ms - clock_mono_ms();
-    return left <= 0 ? 0 : left > 60 * 1000 ? 60 * 1000 : (int)left;
+    int64_t now_ms = clock_mono_ms(), left = WAIT_MAX_MS; /* whatever happens wakes the wait */
+    if (loop->timers && loop->timers->due_ms - now_ms < left)
+        left = loop->timers->due_ms - now_ms;
+    if (loop->multi_due_ms >= 0 && loop->multi_due_ms - now_ms < left)
+        left = loop->multi_due_ms - now_ms;
+    return left > 0 ? (int)left : 0;
 }
 
-static void run_network(struct loop *loop)
+static void run_multi(struct loop *loop, curl_socket_t fd, int ready)
 {
     int running;
-    CURLMcode code = curl_multi_perform(loop->multi, &running);
-    CHECK(code == CURLM_OK);
+    CHECK(curl_multi_socket_action(loop->multi, fd, ready, &running) == CURLM_OK);
+}
+
+static void run_multi_timer(struct loop *loop)
+{
+    if (loop->multi_due_ms < 0 || loop->multi_due_ms > clock_mono_ms())
+        return;
+    loop->multi_due_ms = -1; /* it tells anew */
+    run_multi(loop, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void end_exchanges(struct loop *loop)
+{
+    int left;
     CURLMsg *msg;
-    while ((msg = curl_multi_info_read(loop->multi, &running)))
+    while ((msg = curl_multi_info_read(loop->multi, &left)))
         if (msg->msg == CURLMSG_DONE)
             http_easy_done(msg->easy_handle, msg->data.result);
+}
+
+static void run_event(struct loop *loop, const struct epoll_event *event)
+{
+    int fd = event->data.fd;
+    if (fd == loop->wake_fd) {
+        uint64_t times;
+        (void)!read(fd, &times, sizeof(times));
+    } else if (fd == loop->signal_fd) {
+        run_signals(loop);
+    } else {
+        int ready = (event->events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                    (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                    (event->events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+        run_multi(loop, fd, ready);
+    }
 }
 
 void loop_run(struct loop *loop)
@@ -257,12 +386,15 @@ void loop_run(struct loop *loop)
     while (!loop->stopping) {
         run_tasks(loop);
         run_timers(loop);
-        run_network(loop);
-        run_signals(loop);
+        run_multi_timer(loop);
+        end_exchanges(loop);
         if (loop->stopping)
             break;
-        struct curl_waitfd fd = {.fd = loop->signal_fd, .events = CURL_WAIT_POLLIN};
-        unsigned n_fds = loop->signal_fd >= 0 ? 1 : 0;
-        CHECK(curl_multi_poll(loop->multi, &fd, n_fds, wait_ms(loop), NULL) == CURLM_OK);
+        struct epoll_event events[EVENTS_MAX];
+        int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop));
+        CHECK(n >= 0 || errno == EINTR);
+        for (int i = 0; i < n; i++)
+            run_event(loop, &events[i]);
+        end_exchanges(loop);
     }
 }

@@ -14,6 +14,11 @@
 CURLM *loop_multi(struct loop *loop);
 struct origins *loop_origins(struct loop *loop);
 
+/* A handle with nothing set, one that has been used before if there is one: making and freeing one
+ * costs as much as setting it up. NULL: libcurl has none. */
+CURL *loop_take_easy(struct loop *loop);
+void loop_give_easy(struct loop *loop, CURL *easy); /* out of the multi */
+
 /* As http_init() was told. */
 const struct http_options *http_options(void);
 
