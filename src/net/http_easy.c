@@ -15,8 +15,9 @@ enum {
     DOWN_BUFFER = 256 * 1024,
     UP_BUFFER = 512 * 1024,
     SMALL_BUFFER = 16 * 1024,
-    BURST_MAX = DOWN_BUFFER, /* bytes in a row; see let_others_in() */
-    RATE_MIN = 64,           /* bytes a second: what drips on below that is a stall as well */
+    JOINED_MAX = 64 * 1024 - 1, /* libcurl's, of a body that goes out with its head */
+    BURST_MAX = DOWN_BUFFER,    /* bytes in a row; see let_others_in() */
+    RATE_MIN = 64,              /* bytes a second: what drips on below that is a stall as well */
     URL_TOLD_MAX = 150,
 };
 
@@ -210,6 +211,8 @@ static void set_up_headers(struct http_call *call)
     /* Parts are in memory and servers answer early errors anyway: waiting for a 100 costs a round
      * trip each. */
     call->list = curl_slist_append(call->list, "Expect:");
+    /* What the request says of its body stands; libcurl is not to call it a form. */
+    call->list = curl_slist_append(call->list, "Content-Type:");
 }
 
 static void set_up_method(struct http_call *call)
@@ -217,6 +220,10 @@ static void set_up_method(struct http_call *call)
     CURL *easy = call->easy;
     if (strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (call->has_body && call->body_len <= JOINED_MAX) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)call->body_len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body_len ? call->body : "");
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
     } else if (call->has_body) {
         curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
@@ -226,7 +233,7 @@ static void set_up_method(struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
         curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
-                         (long)(call->body_len > SMALL_BUFFER ? UP_BUFFER : SMALL_BUFFER));
+                         (long)(call->body_len < UP_BUFFER ? call->body_len : UP_BUFFER));
     } else {
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
     }
