@@ -9,6 +9,7 @@
 #include "assemble/destination.h"
 #include "assemble/s3_setup.h"
 #include "aws/credentials.h"
+#include "core/pages.h"
 #include "net/http.h"
 #include "platform/token.h"
 #include "platform/voxel51.h"
@@ -32,6 +33,7 @@ static int start_http(const struct settings *s, const char *ca_bundle, struct er
         .ca_bundle = ca_bundle,
         .user_agent = "egress/" EGRESS_VERSION,
     };
+    pages_keep_freed();
     return http_init(&options, err);
 }
 

@@ -2,6 +2,8 @@
 #include "core/pages.h"
 
 #include <asm/mman.h>
+#include <malloc.h>
+#include <stdlib.h>
 
 #define LARGE_PAGE ((size_t)2 * 1024 * 1024) /* of both architectures, with pages of 4 KiB */
 
@@ -18,4 +20,12 @@ void *pages_alloc(size_t bytes)
     /* Where they are switched off it stays as it is. */
     (void)madvise(data, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
     return data;
+}
+
+void pages_keep_freed(void)
+{
+    /* Either is fixed once one is set; these are what glibc itself gets to when parts of 8 MiB are
+     * freed (mallopt(3)). */
+    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, PAGES_KEPT);
 }

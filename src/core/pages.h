@@ -15,4 +15,10 @@
 /* As malloc(), but never NULL for 0 bytes. */
 void *pages_alloc(size_t bytes);
 
+/* From now on up to PAGES_KEPT bytes at the end of the heap are kept when they are freed. Else the C
+ * library gives them back to the system and asks for them again, each page being zeroed on the way,
+ * for every buffer that lives for one request. Once, at the start. */
+enum { PAGES_KEPT = 16 * 1024 * 1024 };
+void pages_keep_freed(void);
+
 #endif
