@@ -246,5 +246,8 @@ int sink_serve(const struct options *options, struct conn *c)
         return answer_completed(options, c);
     if (strcmp(c->method, "DELETE") == 0)
         return conn_answer(c, "204 No Content", "", "");
+    if (strcmp(c->method, "GET") == 0 && strstr(c->query, "list-type=2"))
+        return conn_answer(c, "200 OK", xml_type,
+                           "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
     return answer_missing(c);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "schedule/lacking.h"
 
 struct batch_job {
     struct batch *batch;
@@ -17,6 +18,8 @@ struct batch {
     struct batch_job *jobs; /* owned; config.lookahead of them */
     size_t next;            /* index of the first that is not begun */
     unsigned running;
+    struct lacking *lacking; /* owned; or NULL */
+    bool listing;
     struct loop_task task;
 };
 
@@ -27,8 +30,28 @@ static void start_one(struct batch_job *job)
     struct batch *b = job->batch;
     job->index = b->next++;
     b->running++;
-    job->transfer = transfer_start(b->config.engine, b->config.ids[job->index], on_done, job);
+    const char *id = b->config.ids[job->index];
+    job->transfer = transfer_start(b->config.engine, id, on_done, job);
+    if (b->lacking && lacking_knows(b->lacking, id))
+        transfer_has_no_receipt(job->transfer);
     b->config.on_start(b->config.arg, job->index, job->transfer);
+}
+
+static void end_if_over(struct batch *b)
+{
+    if (b->running > 0 || b->next < b->config.n)
+        return;
+    if (b->listing)
+        lacking_cancel(b->lacking); /* and on_listed() comes */
+    else
+        b->config.on_end(b->config.arg);
+}
+
+static void on_listed(void *arg)
+{
+    struct batch *b = arg;
+    b->listing = false;
+    end_if_over(b);
 }
 
 static void on_done(void *arg, const struct transfer_result *result)
@@ -40,17 +63,37 @@ static void on_done(void *arg, const struct transfer_result *result)
     b->config.on_done(b->config.arg, job->index, result);
     if (b->next < b->config.n)
         start_one(job);
-    else if (b->running == 0)
-        b->config.on_end(b->config.arg);
+    else
+        end_if_over(b);
+}
+
+static void list_receipts(struct batch *b)
+{
+    const struct engine_config *engine = engine_configured(b->config.engine);
+    if (b->config.n < LACKING_JOBS_MIN || !engine->receipts || engine->force ||
+        !engine->sink->limits.lists_cheaply)
+        return;
+    const struct lacking_config config = {
+        .loop = b->loop,
+        .sink = engine->sink,
+        .source = engine->source->ops->name,
+        .ids = b->config.ids,
+        .n = b->config.n,
+        .on_end = on_listed,
+        .arg = b,
+    };
+    b->listing = true;
+    b->lacking = lacking_start(&config);
 }
 
 static void begin(void *arg)
 {
     struct batch *b = arg;
+    if (b->next < b->config.n)
+        list_receipts(b);
     for (unsigned i = 0; i < b->config.lookahead && b->next < b->config.n; i++)
         start_one(&b->jobs[i]);
-    if (b->running == 0)
-        b->config.on_end(b->config.arg);
+    end_if_over(b);
 }
 
 struct batch *batch_start(struct loop *loop, const struct batch_config *config)
@@ -77,6 +120,7 @@ void batch_free(struct batch *b)
 {
     if (!b)
         return;
+    lacking_free(b->lacking);
     free(b->jobs);
     free(b);
 }

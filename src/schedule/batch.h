@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * batch: runs a list of jobs through an engine, with enough of them begun ahead that receipts and
- * details are asked for while others move data. Loop's thread.
+ * details are asked for while others move data. Of a long list the receipts are listed meanwhile
+ * (lacking.h). Loop's thread.
  *
  *     struct batch_config config = {.engine = engine, .ids = ids, .n = n, .lookahead = 128,
  *                                   .on_start = on_start, .on_done = on_done, .on_end = on_end};

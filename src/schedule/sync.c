@@ -320,7 +320,7 @@ struct sync *sync_start(struct loop *loop, const struct sync_config *config)
     struct sync *s = xcalloc(1, sizeof(*s));
     s->config = *config;
     s->loop = loop;
-    s->prefix = xprintf(".egress/%s/", config->source->ops->name);
+    s->prefix = receipt_prefix(config->source->ops->name);
     loop_post(loop, &s->task, begin, s);
     return s;
 }

@@ -426,6 +426,7 @@ struct sink *sink_s3_new(struct loop *loop, const struct s3_config *config, stru
         .parts_max = config->parts_max ? config->parts_max : S3_PARTS_MAX,
         .keeps_identity = true,
         .equal_parts = config->equal_parts,
+        .lists_cheaply = true,
     };
     s->conditions = !config->no_conditions;
     s->loop = loop;

@@ -17,6 +17,11 @@ enum { HOPS_MAX = 1000000 }; /* each stores a part at least, so there are fewer 
 static const char *const state_names[] = {
     [RECEIPT_STORED] = "stored", [RECEIPT_UPLOADING] = "uploading"};
 
+char *receipt_prefix(const char *source)
+{
+    return xprintf(KEY_RESERVED "%s/", source);
+}
+
 static char *key_of(const char *source, const char *job, const char *suffix)
 {
     return xprintf(KEY_RESERVED "%s/%s%s", source, job, suffix);

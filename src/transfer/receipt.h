@@ -88,6 +88,8 @@ int receipt_parse(const void *data, size_t len, const char *source, const char *
 /* A zeroed one is fine. */
 void receipt_release(struct receipt *r);
 
+/* ".egress/SOURCE/", where all receipts and markers lie; caller frees. */
+char *receipt_prefix(const char *source);
 /* ".egress/SOURCE/JOB.json"; caller frees. */
 char *receipt_key(const char *source, const char *job);
 

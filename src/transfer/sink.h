@@ -70,7 +70,8 @@ struct sink_limits {
     /* Whether objects always carry an identity. Where one may be missing, put and complete that
      * find the key taken compare the bytes and succeed when they are the same. */
     bool keeps_identity;
-    bool equal_parts; /* all but the last must be of one size, and the last no larger */
+    bool equal_parts;   /* all but the last must be of one size, and the last no larger */
+    bool lists_cheaply; /* a thousand keys cost no more than one that is read */
 };
 
 /* A part that the store has already. crc32c: NULL when it keeps none. */

@@ -44,7 +44,7 @@ struct transfer {
     void *arg;
     char id[JOB_ID_MAX + 1];
     enum transfer_phase phase;
-    bool cancelled, tried_before;
+    bool cancelled, tried_before, has_no_receipt;
     struct source_job job;
     struct receipt receipt;
     struct receipt_io *io;        /* PHASE_RECEIPT, PHASE_RECORD */
@@ -70,6 +70,11 @@ struct engine *engine_new(const struct engine_config *config)
     engine->config = *config;
     engine->pool = part_pool_new(config->loop, config->memory);
     return engine;
+}
+
+const struct engine_config *engine_configured(const struct engine *engine)
+{
+    return &engine->config;
 }
 
 void engine_free(struct engine *engine)
@@ -482,7 +487,7 @@ static void begin(void *arg)
     const struct engine_config *config = &t->engine->config;
     if (ended_early(t))
         return;
-    if (config->receipts && !config->force)
+    if (config->receipts && !config->force && !t->has_no_receipt)
         t->io = receipt_read(config->sink, config->source->ops->name, t->id, &t->receipt,
                              on_receipt, t);
     else
@@ -507,6 +512,11 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
 void transfer_tried_before(struct transfer *t)
 {
     t->tried_before = true;
+}
+
+void transfer_has_no_receipt(struct transfer *t)
+{
+    t->has_no_receipt = true;
 }
 
 static void end_waiting(void *arg)

@@ -2,7 +2,8 @@
  *
  * transfer: takes one job from its id to its stored outputs and its receipt.
  *
- * The way: the receipt (a job already stored costs this one request) -> the source's details ->
+ * The way: the receipt (a job already stored costs this one request, unless the caller knows that
+ * there is none) -> the source's details ->
  * a free slot -> each output copied (copy.h) -> the receipt written. The engine holds what all
  * transfers of one loop share: source, sink, memory, slots. Details are asked for before a slot is
  * taken, so that many jobs started at once are asked about together.
@@ -43,6 +44,7 @@ struct engine_config { /* all borrowed: outlive the engine */
 };
 
 struct engine *engine_new(const struct engine_config *config);
+const struct engine_config *engine_configured(const struct engine *engine);
 void engine_free(struct engine *engine); /* no transfer may be under way; NULL is fine */
 
 enum transfer_outcome {
@@ -74,6 +76,8 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
  * may have left in the store without a trace is looked for (an upload that was begun, and not yet
  * written down); it costs a request with each large output. */
 void transfer_tried_before(struct transfer *transfer);
+/* Right after the start: a moment ago the job had no receipt, so that none is asked for. */
+void transfer_has_no_receipt(struct transfer *transfer);
 /* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first).
  */
 void transfer_cancel(struct transfer *transfer);

@@ -14,9 +14,10 @@
 
 #include "core/log.h"
 #include "schedule/batch.h"
+#include "schedule/lacking.h"
 #include "tests/unit/transfer/fake_ends.h"
 
-enum { JOBS_MAX = 40 };
+enum { JOBS_MAX = 40, MANY = 3 * LACKING_JOBS_MIN };
 
 struct rig {
     struct loop *loop;
@@ -24,8 +25,8 @@ struct rig {
     struct fake_sink *sink;
     struct engine *engine;
     struct batch *batch;
-    char names[JOBS_MAX][16], *ids[JOBS_MAX];
-    unsigned starts[JOBS_MAX], dones[JOBS_MAX];
+    char names[MANY][16], *ids[MANY];
+    unsigned starts[MANY], dones[MANY];
     unsigned begun, ended, stored, cancelled, under_way_most, ends;
     unsigned cancel_at; /* after so many are done, from inside on_done; 0: not */
 };
@@ -39,7 +40,8 @@ static void init(struct rig *r, enum job_state state)
                                       .validator = "\"e1\"",
                                       .cut_at = -1,
                                       .state = state};
-    struct fake_sink_config to = {.keeps_identity = true, .part_min = 5 << 20, .late_percent = 30};
+    struct fake_sink_config to = {
+        .keeps_identity = true, .lists_cheaply = true, .part_min = 5 << 20, .late_percent = 30};
     memset(r, 0, sizeof(*r));
     r->loop = loop_new(&err);
     r->source = fake_source_new(r->loop, &from, 1);
@@ -53,7 +55,7 @@ static void init(struct rig *r, enum job_state state)
                                    .concurrency = 2,
                                    .receipts = true};
     r->engine = engine_new(&config);
-    for (unsigned i = 0; i < JOBS_MAX; i++) {
+    for (unsigned i = 0; i < MANY; i++) {
         snprintf(r->names[i], sizeof(r->names[i]), "job-%u", i);
         r->ids[i] = r->names[i];
     }
@@ -126,7 +128,7 @@ static void finish(struct rig *r)
     loop_run(r->loop);
     assert_int_equal(r->ends, 2); /* the batch's and the timer's */
     assert_int_equal(r->begun, r->ended);
-    for (unsigned i = 0; i < JOBS_MAX; i++)
+    for (unsigned i = 0; i < MANY; i++)
         assert_int_equal(r->starts[i], r->dones[i]);
 }
 
@@ -222,6 +224,54 @@ static void test_cancelled_at_some_time(void **state)
     assert_true(cancelled > 0); /* at 0 ms eight have been begun and none can have ended */
 }
 
+/* Again with the same destination. */
+static void start_again(struct rig *r)
+{
+    batch_free(r->batch);
+    memset(r->starts, 0, sizeof(r->starts));
+    memset(r->dones, 0, sizeof(r->dones));
+    r->begun = r->ended = r->stored = r->ends = 0;
+    start(r, MANY, 5);
+}
+
+static void test_receipts_of_many_are_listed(void **state)
+{
+    (void)state;
+    struct rig r;
+    init(&r, JOB_COMPLETE);
+    start(&r, MANY, 5);
+    finish(&r);
+    assert_int_equal(r.stored, MANY);
+    assert_int_equal(fake_sink_calls(r.sink, "list"), 1);
+    unsigned reads = fake_sink_calls(r.sink, "read"); /* of those begun before the list was there */
+    assert_in_range(reads, 5, LACKING_JOBS_MIN);
+    start_again(&r);
+    finish(&r);
+    assert_int_equal(r.stored, 0);
+    assert_int_equal(fake_sink_calls(r.sink, "read") - reads, MANY);
+    assert_int_equal(fake_sink_objects(r.sink), 2 * MANY);
+    end(&r);
+}
+
+static void test_a_list_that_does_not_come(void **state)
+{
+    (void)state;
+    static const struct fake_sink_config sinks[] = {
+        {.lists_cheaply = true, .keeps_identity = true, .part_min = 5 << 20, .refused = "list"},
+        {.lists_cheaply = true, .keeps_identity = true, .part_min = 5 << 20, .held = "list"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct rig r;
+        init(&r, JOB_COMPLETE);
+        fake_sink_configure(r.sink, &sinks[i]);
+        start(&r, MANY, 5);
+        finish(&r);
+        assert_int_equal(r.stored, MANY);
+        assert_int_equal(fake_sink_calls(r.sink, "read"), MANY);
+        end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +281,8 @@ int main(void)
         cmocka_unit_test(test_cancelled_before_it_began),
         cmocka_unit_test(test_cancelled_from_a_completion),
         cmocka_unit_test(test_cancelled_at_some_time),
+        cmocka_unit_test(test_receipts_of_many_are_listed),
+        cmocka_unit_test(test_a_list_that_does_not_come),
     };
     log_init(stderr, LOG_ERROR, LOG_HUMAN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,7 +44,7 @@ struct fake_sink_config {
     unsigned fail_percent; /* of all operations */
     unsigned late_percent; /* operations that take a timer instead of a task */
     unsigned late_ms;      /* ... of up to so long; 0: 3 */
-    bool keeps_identity;
+    bool keeps_identity, lists_cheaply;
     uint64_t part_min;
     uint32_t parts_max;  /* 0: 10000 */
     const char *refused; /* operation that always fails with ERR_AUTH */

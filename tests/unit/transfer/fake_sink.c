@@ -10,7 +10,7 @@
 #include "core/mem.h"
 #include "tests/unit/transfer/fake_ends.h"
 
-enum { OBJECTS_MAX = 256, PARTS_KEPT = 256, UPLOADS_KEPT = 1024 };
+enum { OBJECTS_MAX = 1000, PARTS_KEPT = 256, UPLOADS_KEPT = 1024 };
 
 struct stored {
     char *key, *data;
@@ -455,6 +455,7 @@ struct fake_sink *fake_sink_new(struct loop *loop, const struct fake_sink_config
         .part_max = UINT64_C(5) << 30,
         .parts_max = config->parts_max ? config->parts_max : 10000,
         .keeps_identity = config->keeps_identity,
+        .lists_cheaply = config->lists_cheaply,
     };
     return s;
 }
