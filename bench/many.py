@@ -93,11 +93,14 @@ def describe(jobs, at_once, late, counts):
         f"Machine: {report.machine()}. rclone's options: "
         f"`{' '.join([*TUNED, *peers.RCLONE_S3])}`.", "",
         "A job is, for egress, at the source its share of a request for details (one asks for up to "
-        "100 jobs) and the output; at the store the receipt that is not there yet (GET), the "
-        "output (PUT) and the receipt (PUT). Saved: no HEAD of the object, before or after (the "
-        "PUT says `If-None-Match: *`), no multipart upload for what fits into one part, no request "
-        "for details of a job by itself, no `Expect: 100-continue`. rclone asks the source for the "
-        "folder, and for each file with HEAD and GET; the store gets a PUT for each.",
+        "100 jobs) and the output; at the store the output (PUT) and the receipt (PUT), and for "
+        "those begun before the list of receipts was there (one request a thousand of them) the "
+        "receipt that is not there yet (GET). Saved: that GET for all others, as long as there are "
+        "not over five times as many receipts as jobs (there are none here); no HEAD of the "
+        "object, before or after (the PUT says `If-None-Match: *`), no multipart upload for what "
+        "fits into one part, no request for details of a job by itself, no `Expect: 100-continue`. "
+        "rclone asks the source for the folder, and for each file with HEAD and GET; the store "
+        "gets a PUT for each.",
     ])
 
 
