@@ -13,13 +13,13 @@ set -euo pipefail
 
 arch=${1-} prefix=${2-}
 case $arch in
-x86_64) debian=amd64 triplet=x86_64-linux-gnu ;;
-arm64) debian=arm64 triplet=aarch64-linux-gnu ;;
+x86_64) debian=amd64 triplet=x86_64-linux-gnu assembler=nasm ;;
+arm64) debian=arm64 triplet=aarch64-linux-gnu assembler= ;;
 *) echo "usage: tools/build-static-libs.sh x86_64|arm64 PREFIX" >&2; exit 2 ;;
 esac
 [ -n "$prefix" ] || { echo "build-static-libs: no PREFIX given" >&2; exit 2; }
 
-for tool in apt-get dpkg-source dpkg-deb "$triplet-gcc"; do
+for tool in apt-get dpkg-source dpkg-deb "$triplet-gcc" $assembler; do
     command -v "$tool" >/dev/null || {
         echo "build-static-libs: no $tool here; make lambda ARCH=$arch installs it" \
             "on Debian and Ubuntu" >&2

@@ -24,8 +24,7 @@ void *pages_alloc(size_t bytes)
 
 void pages_keep_freed(void)
 {
-    /* Either is fixed once one is set; these are what glibc itself gets to when parts of 8 MiB are
-     * freed (mallopt(3)). */
-    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+    /* Once either is set, glibc does not move the other any more (mallopt(3)). */
+    (void)mallopt(M_MMAP_THRESHOLD, (int)LARGE_PAGE);
     (void)mallopt(M_TRIM_THRESHOLD, PAGES_KEPT);
 }

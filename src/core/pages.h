@@ -15,9 +15,10 @@
 /* As malloc(), but never NULL for 0 bytes. */
 void *pages_alloc(size_t bytes);
 
-/* From now on up to PAGES_KEPT bytes at the end of the heap are kept when they are freed. Else the C
- * library gives them back to the system and asks for them again, each page being zeroed on the way,
- * for every buffer that lives for one request. Once, at the start. */
+/* From now on the heap keeps what is freed at its end, up to PAGES_KEPT bytes. Else the C library
+ * gives it back to the system and asks for it again, each page being zeroed on the way, for every
+ * buffer that lives for one request. Large parts are not in the heap: they go back when they are
+ * freed, so that no hole of an earlier output counts beside --memory. Once, at the start. */
 enum { PAGES_KEPT = 16 * 1024 * 1024 };
 void pages_keep_freed(void);
 

@@ -55,9 +55,10 @@ static void drop_easy(struct http_call *call)
     if (call->easy) {
         if (call->in_multi)
             curl_multi_remove_handle(loop_multi(call->loop), call->easy);
-        loop_give_easy(call->loop, call->easy);
+        loop_give_easy(call->loop, call->easy, call->easy_good);
     }
     call->easy = NULL;
+    call->easy_good = false;
     call->in_multi = false;
     curl_slist_free_all(call->list);
     call->list = NULL;
@@ -238,6 +239,7 @@ void http_easy_done(CURL *easy, CURLcode code)
     struct http_call *call = (struct http_call *)(void *)private;
     if (call->wants & WANT_CANCEL)
         return; /* its task is posted and ends it */
+    call->easy_good = code == CURLE_OK;
     struct err err = judge(call, code);
     if (call->unanswered && retry_answered(&err))
         call->unanswered--;

@@ -54,6 +54,7 @@ struct http_call {
     struct origin_turn turn;
     bool proxied; /* the address on the socket is a proxy's */
     CURL *easy;
+    bool easy_good;          /* it ended well */
     struct curl_slist *list; /* the headers as libcurl wants them */
     char curl_error[CURL_ERROR_SIZE];
     size_t body_sent;

@@ -163,9 +163,9 @@ CURL *loop_take_easy(struct loop *loop)
     return loop->n_idle ? loop->idle[--loop->n_idle] : curl_easy_init();
 }
 
-void loop_give_easy(struct loop *loop, CURL *easy)
+void loop_give_easy(struct loop *loop, CURL *easy, bool good)
 {
-    if (loop->n_idle == IDLE_HANDLES_MAX) {
+    if (!good || loop->n_idle == IDLE_HANDLES_MAX) {
         curl_easy_cleanup(easy);
         return;
     }

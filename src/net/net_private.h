@@ -14,10 +14,13 @@
 CURLM *loop_multi(struct loop *loop);
 struct origins *loop_origins(struct loop *loop);
 
-/* A handle with nothing set, one that has been used before if there is one: making and freeing one
- * costs as much as setting it up. NULL: libcurl has none. */
+/* A handle with no option set, one that has been used before if there is one: making and freeing
+ * one costs as much as setting it up. NULL: libcurl has none. */
 CURL *loop_take_easy(struct loop *loop);
-void loop_give_easy(struct loop *loop, CURL *easy); /* out of the multi */
+/* Of a handle that is out of the multi. `good`: its exchange ended well. Any other is not used
+ * again: it keeps name servers that may be the reason, where libcurl has c-ares, and may keep a
+ * buffer. */
+void loop_give_easy(struct loop *loop, CURL *easy, bool good);
 
 /* As http_init() was told. */
 const struct http_options *http_options(void);

@@ -70,7 +70,8 @@ static void on_done(void *arg, const struct transfer_result *result)
 static void list_receipts(struct batch *b)
 {
     const struct engine_config *engine = engine_configured(b->config.engine);
-    if (b->config.n < LACKING_JOBS_MIN || !engine->receipts || engine->force ||
+    /* Those that are begun at once have asked before it is there. */
+    if (b->config.n < b->config.lookahead + LACKING_JOBS_MIN || !engine->receipts || engine->force ||
         !engine->sink->limits.lists_cheaply)
         return;
     const struct lacking_config config = {

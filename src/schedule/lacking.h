@@ -4,7 +4,7 @@
  * price of asking for one. While it is fetched, and where there are many times more receipts than
  * jobs, nothing is known, and each job's receipt is asked for. Loop's thread.
  *
- *     struct lacking *lacking = lacking_start(&config, on_end);
+ *     struct lacking *lacking = lacking_start(&config);
  *     if (lacking_knows(lacking, id))        id has no receipt
  *         transfer_has_no_receipt(transfer);
  *     lacking_free(lacking);                 after on_end
@@ -21,9 +21,9 @@
 struct lacking;
 
 enum {
-    LACKING_JOBS_MIN = 100,       /* fewer are asked for one by one */
+    LACKING_JOBS_MIN = 100,       /* beyond those begun at once; fewer are asked for */
     LACKING_KEYS_PER_JOB = 5,     /* the list is given up when it is longer than that */
-    LACKING_VALID_MS = 60 * 1000, /* since its beginning: others store, too */
+    LACKING_VALID_MS = 15 * 1000, /* since its beginning: others store, too */
 };
 
 struct lacking_config {
