@@ -7,8 +7,8 @@
 # OpenSSL, expat, jansson, c-ares and SQLite are Debian's own static ones. libcurl is built from
 # Debian's source package, so with its security patches, for HTTP and TLS only, and with c-ares:
 # nothing then needs the C library's name service at run time. So are libmicrohttpd, whose own static
-# one wants GnuTLS, and ISA-L, which has none. Nothing is installed and no root is needed: apt works in folders of its own below
-# PREFIX, on the machine's own list of archives.
+# one wants GnuTLS, and ISA-L, which has none. Nothing is installed and no root is needed: apt works
+# in folders of its own below PREFIX, on the machine's own list of archives.
 set -euo pipefail
 
 arch=${1-} prefix=${2-}

@@ -37,7 +37,7 @@ git                     clean clone in the packaging test
 python3                 end-to-end tests
 python3-pytest          runs them
 python3-pytest-timeout  ends a test that hangs
-python3-pytest-xdist    runs them two at a time
+python3-pytest-xdist    runs several at a time
 python3-boto3           the independent S3 client that looks at what was stored
 python3-venv            room for the client that the vendor made
 python3-requests        talks to the simulator

@@ -5,7 +5,7 @@
  *
  * libcurl tells which sockets it wants to know of, and epoll which of them are ready: the cost of a
  * round is that of what has happened in it. curl_multi_perform() looks at every transfer there is,
- * with a poll() for each; 64 at a time spent a third of their CPU so.
+ * with a poll() for each: 256 small outputs at a time, 30 ms of latency, took 1.5 times as long so.
  */
 #include "net/loop.h"
 
