@@ -3,8 +3,8 @@
  * http: see http.h. A call's life: start -> turn (origin.h) -> attempt (-> retry wait -> turn ->
  * attempt)* -> on_done.
  *
- * libcurl must not be entered from its own callbacks (it hangs), so what a user asks for from
- * there (start, resume, cancel) is noted and done from a loop task.
+ * What a user asks for (start, resume, cancel) may be asked for from within any callback, so it is
+ * noted and done from a loop task.
  */
 #include "net/http.h"
 
@@ -42,26 +42,9 @@ static void reset_answer(struct http_call *call)
     call->answer_body = BUF_INIT(call->max_body > ERROR_BODY_MAX ? call->max_body : ERROR_BODY_MAX);
     call->rsp = (struct http_response){.content_length = -1, .body = "", .call = call};
     call->headers_done = false;
-    call->header_bytes = 0;
-    call->body_sent = 0;
-    call->skip = call->burst = 0;
     call->paused = false;
     call->curl_error[0] = '\0';
     memset(&call->err, 0, sizeof(call->err));
-}
-
-static void drop_easy(struct http_call *call)
-{
-    if (call->easy) {
-        if (call->in_multi)
-            curl_multi_remove_handle(loop_multi(call->loop), call->easy);
-        loop_give_easy(call->loop, call->easy, call->easy_good);
-    }
-    call->easy = NULL;
-    call->easy_good = false;
-    call->in_multi = false;
-    curl_slist_free_all(call->list);
-    call->list = NULL;
 }
 
 static void set_body(struct http_call *call)
@@ -80,7 +63,7 @@ static void finish(struct http_call *call, const struct err *err)
         return;
     }
     call->ending = true;
-    drop_easy(call);
+    http1_drop(call);
     turn_end(&call->turn, 0);
     if (call->origin)
         origin_put(loop_origins(call->loop), call->origin);
@@ -98,31 +81,41 @@ static void finish(struct http_call *call, const struct err *err)
     free(call);
 }
 
+void http_add_header(struct http_call *call, const char *name, const char *value)
+{
+    /* It would be a header of its own, or the body. */
+    if (strpbrk(name, "\r\n") || strpbrk(value, "\r\n"))
+        err_set(&call->err, ERR_INPUT, "%s %s: header %s: its value has a line break, refused",
+                call->method, call->first_url.host, name);
+    else
+        http1_add_header(call, name, value);
+}
+
+static int begin_attempt(struct http_call *call, struct err *err)
+{
+    call->proxy = call->flags & HTTP_NO_PROXY || call->unix_socket
+                      ? NULL
+                      : proxy_by_environment(call->origin->scheme, call->origin->host);
+    http1_begin(call);
+    for (size_t i = 0; i < call->n_headers; i++)
+        if (!call->headers[i].origin_only || !call->cross_origin)
+            http_add_header(call, call->headers[i].name, call->headers[i].value);
+    if (call->events.prepare && call->events.prepare(call->arg, call, err) < 0)
+        return -1;
+    *err = call->err; /* of http_add_header() */
+    return err->code == ERR_NONE ? 0 : -1;
+}
+
 static void start_attempt(struct http_call *call)
 {
     struct err err = {0};
     reset_answer(call);
-    call->easy = loop_take_easy(call->loop);
-    if (!call->easy) {
-        err_set(&err, ERR_INTERNAL, "libcurl gave no handle");
+    if (begin_attempt(call, &err) < 0) {
         finish(call, &err);
         return;
     }
-    http_easy_set_up(call);
-    if (call->events.prepare && call->events.prepare(call->arg, call, &err) < 0) {
-        finish(call, &err);
-        return;
-    }
-    if (call->err.code != ERR_NONE) { /* of http_add_header() */
-        err = call->err;
-        finish(call, &err);
-        return;
-    }
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->list);
     call->retry.attempts++;
-    CURLMcode code = curl_multi_add_handle(loop_multi(call->loop), call->easy);
-    CHECK(code == CURLM_OK);
-    call->in_multi = true;
+    http1_start(call);
 }
 
 static void turn_has_come(void *arg)
@@ -133,7 +126,7 @@ static void turn_has_come(void *arg)
 /* A long poll is no work for who answers it, and others would wait as long for its turn. */
 static void take_turn(struct http_call *call)
 {
-    drop_easy(call);
+    http1_drop(call);
     if (call->long_poll || turn_take(&call->turn, call->origin, turn_has_come, call))
         start_attempt(call);
 }
@@ -215,7 +208,6 @@ static struct err judge(struct http_call *call, CURLcode code)
     } else if (code != CURLE_OK) {
         net_error_from_curl(&err, code, what, call->curl_error);
     } else if (!call->headers_done) {
-        /* libcurl takes the end of a connection within the headers for the end of the answer. */
         err_set(&err, ERR_NETWORK, "%s: the connection ended within the answer's headers", what);
     }
     return err;
@@ -232,14 +224,8 @@ static void retry_due(void *arg)
     http_call_want(arg, WANT_RETRY);
 }
 
-void http_easy_done(CURL *easy, CURLcode code)
+void http_attempt_done(struct http_call *call, CURLcode code)
 {
-    char *private = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-    struct http_call *call = (struct http_call *)(void *)private;
-    if (call->wants & WANT_CANCEL)
-        return; /* its task is posted and ends it */
-    call->easy_good = code == CURLE_OK;
     struct err err = judge(call, code);
     if (call->unanswered && retry_answered(&err))
         call->unanswered--;
@@ -268,7 +254,7 @@ void http_easy_done(CURL *easy, CURLcode code)
     }
 }
 
-/* ---- what users ask for, done outside libcurl's callbacks ---- */
+/* ---- what users ask for ---- */
 
 static void run_wants(void *arg)
 {
@@ -287,12 +273,12 @@ static void run_wants(void *arg)
         take_turn(call);
     } else if (wants & WANT_ATTEMPT) {
         start_attempt(call);
-    } else if ((wants & WANT_RESUME) && call->in_multi) {
-        call->paused = false;
-        turn_resume(&call->turn);
-        curl_easy_pause(call->easy, CURLPAUSE_CONT);
-    } else if ((wants & WANT_MORE) && call->in_multi && !call->paused) {
-        curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    } else if (wants & (WANT_RESUME | WANT_MORE)) {
+        if ((wants & WANT_RESUME) && call->paused) {
+            call->paused = false;
+            turn_resume(&call->turn);
+        }
+        http1_go_on(call);
     }
 }
 

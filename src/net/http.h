@@ -91,6 +91,10 @@ struct http_events {
      * flow until http_resume(), and the rest comes again. NULL: collected instead. Once bytes were
      * handed over the exchange is not retried here. */
     size_t (*on_data)(void *arg, const void *data, size_t len);
+    /* Or NULL. Where the next bytes of the body may lie, *len of them at most, so that nobody has
+     * to copy them there; NULL: nowhere in particular. on_data comes right after it, with bytes
+     * that lie there or with others. */
+    void *(*room)(void *arg, size_t *len);
     /* What to take an error status for, where services say "later" by another one than HTTP means
      * for it; NULL: for what it is. It decides about retries, and becomes err->http_status. */
     int (*read_status)(void *arg, const struct http_response *rsp);
@@ -112,8 +116,7 @@ void http_resume(struct http_call *call);
 
 /* In on_done: how many of its requests may have been carried out though no answer says so. A 2xx
  * says it, a refusal denies it; a broken connection, a time-out and a server's fault other than 501
- * and 503 leave it open. libcurl's own repetition on a connection that turned out to be dead
- * counts. */
+ * and 503 leave it open. A repetition because a kept connection turned out to be dead counts. */
 unsigned http_unanswered(const struct http_call *call);
 
 /* Ends the exchange soon: on_done comes with ERR_CANCELLED, from the loop. Not twice. */

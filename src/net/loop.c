@@ -20,26 +20,26 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "net/connection.h"
 #include "net/net_private.h"
 #include "net/origin.h"
 
 enum {
-    /* Idle connections kept for reuse, of all hosts together: with --concurrency 256 each job has
-     * one at the source and one at the store. */
-    IDLE_CONNECTIONS_MAX = 512,
-    IDLE_HANDLES_MAX = 64,
     EVENTS_MAX = 128, /* of a round; others are in the next */
     WAIT_MAX_MS = 60 * 1000,
 };
 
 struct loop {
-    CURLM *multi;                 /* owned */
-    int64_t multi_due_ms;         /* when it wants to be called, of clock_mono_ms(); or -1 */
-    int epoll_fd;                 /* its sockets, wake_fd and signal_fd */
-    int wake_fd;                  /* an eventfd: another thread has posted something */
-    CURL *idle[IDLE_HANDLES_MAX]; /* owned */
-    int n_idle;
-    struct origins *origins;   /* owned */
+    CURLM *multi;                       /* owned */
+    int64_t multi_due_ms;               /* when it wants to be called, of clock_mono_ms(); or -1 */
+    int epoll_fd;                       /* its sockets, wake_fd and signal_fd */
+    int wake_fd;                        /* an eventfd: another thread has posted something */
+    struct origins *origins;            /* owned */
+    struct connection_list connections; /* idle ones */
+    char *scratch;                      /* owned */
+    CURLSH *share;                      /* owned: TLS sessions */
+    struct epoll_event *events;         /* of the round, those not yet told; n_events of them */
+    int n_events;
     struct loop_timer *timers; /* soonest first */
     bool stopping;
 
@@ -59,9 +59,15 @@ static volatile sig_atomic_t signal_pipe_in = -1;
 
 /* ---- libcurl's sockets and its timer ---- */
 
+/* What an event belongs to: a struct loop_watch, or (odd, as no address is) a bare descriptor. */
+static uint64_t key_of_fd(int fd)
+{
+    return (uint64_t)fd << 1 | 1;
+}
+
 static int watch(struct loop *loop, int operation, int fd, uint32_t events)
 {
-    struct epoll_event event = {.events = events, .data.fd = fd};
+    struct epoll_event event = {.events = events, .data.u64 = key_of_fd(fd)};
     return epoll_ctl(loop->epoll_fd, operation, fd, &event);
 }
 
@@ -90,9 +96,48 @@ static int on_multi_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
+/* ---- descriptors of ours ---- */
+
+static void watch_own(struct loop *loop, int operation, const struct loop_watch *own)
+{
+    struct epoll_event event = {.events = own->events, .data.u64 = (uintptr_t)own};
+    CHECK(epoll_ctl(loop->epoll_fd, operation, own->fd, &event) == 0);
+}
+
+void loop_watch(struct loop *loop, struct loop_watch *own, int fd, uint32_t events,
+                void (*fn)(void *arg, uint32_t events), void *arg)
+{
+    *own = (struct loop_watch){.fn = fn, .arg = arg, .fd = fd, .events = events};
+    watch_own(loop, EPOLL_CTL_ADD, own);
+}
+
+void loop_watch_for(struct loop *loop, struct loop_watch *own, uint32_t events)
+{
+    CHECK(own->fn);
+    if (own->events == events)
+        return;
+    if (!events) { /* epoll tells of errors and ends whatever it was asked for, again and again */
+        loop_unwatch(loop, own);
+        return;
+    }
+    int operation = own->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    own->events = events;
+    watch_own(loop, operation, own);
+}
+
+void loop_unwatch(struct loop *loop, struct loop_watch *own)
+{
+    if (!own->events)
+        return;
+    watch_own(loop, EPOLL_CTL_DEL, own);
+    own->events = 0;
+    for (int i = 0; i < loop->n_events; i++)
+        if (loop->events[i].data.u64 == (uintptr_t)own)
+            loop->events[i].events = 0;
+}
+
 static void set_up_multi(struct loop *loop)
 {
-    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, on_multi_timer);
@@ -103,13 +148,13 @@ static void set_up_multi(struct loop *loop)
 
 static void free_loop(struct loop *loop)
 {
-    while (loop->n_idle)
-        curl_easy_cleanup(loop->idle[--loop->n_idle]);
     curl_multi_cleanup(loop->multi); /* tells of its sockets */
+    curl_share_cleanup(loop->share);
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
+    free(loop->scratch);
     free(loop);
 }
 
@@ -117,6 +162,7 @@ struct loop *loop_new(struct err *err)
 {
     struct loop *loop = xcalloc(1, sizeof(*loop));
     loop->multi = curl_multi_init();
+    loop->share = curl_share_init();
     loop->multi_due_ms = -1;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -127,12 +173,13 @@ struct loop *loop_new(struct err *err)
         free_loop(loop);
         return NULL;
     }
-    if (!loop->multi) {
+    if (!loop->multi || !loop->share) {
         err_set(err, ERR_INTERNAL, "libcurl cannot be initialised");
         free_loop(loop);
         return NULL;
     }
     set_up_multi(loop);
+    curl_share_setopt(loop->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     loop->thread = pthread_self();
     loop->origins = origins_new();
     pthread_mutex_init(&loop->lock, NULL);
@@ -148,6 +195,7 @@ void loop_free(struct loop *loop)
     struct err ignored;
     if (loop->signal_fd >= 0)
         (void)!loop_on_signal(loop, NULL, NULL, &ignored);
+    connections_close_idle(loop);
     origins_free(loop->origins);
     pthread_mutex_destroy(&loop->lock);
     free_loop(loop);
@@ -158,24 +206,26 @@ CURLM *loop_multi(struct loop *loop)
     return loop->multi;
 }
 
-CURL *loop_take_easy(struct loop *loop)
+CURLSH *loop_share(struct loop *loop)
 {
-    return loop->n_idle ? loop->idle[--loop->n_idle] : curl_easy_init();
-}
-
-void loop_give_easy(struct loop *loop, CURL *easy, bool good)
-{
-    if (!good || loop->n_idle == IDLE_HANDLES_MAX) {
-        curl_easy_cleanup(easy);
-        return;
-    }
-    curl_easy_reset(easy);
-    loop->idle[loop->n_idle++] = easy;
+    return loop->share;
 }
 
 struct origins *loop_origins(struct loop *loop)
 {
     return loop->origins;
+}
+
+struct connection_list *loop_idle_connections(struct loop *loop)
+{
+    return &loop->connections;
+}
+
+char *loop_scratch(struct loop *loop)
+{
+    if (!loop->scratch)
+        loop->scratch = xrealloc(NULL, LOOP_SCRATCH);
+    return loop->scratch;
 }
 
 void loop_stop(struct loop *loop)
@@ -357,13 +407,24 @@ static void end_exchanges(struct loop *loop)
     int left;
     CURLMsg *msg;
     while ((msg = curl_multi_info_read(loop->multi, &left)))
-        if (msg->msg == CURLMSG_DONE)
-            http_easy_done(msg->easy_handle, msg->data.result);
+        if (msg->msg == CURLMSG_DONE) {
+            char *private = NULL;
+            curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
+            const struct easy_owner *owner = (struct easy_owner *)(void *)private;
+            owner->done(owner->arg, msg->data.result);
+        }
 }
 
 static void run_event(struct loop *loop, const struct epoll_event *event)
 {
-    int fd = event->data.fd;
+    if (!event->events) /* not watched any more */
+        return;
+    if (!(event->data.u64 & 1)) {
+        const struct loop_watch *own = (struct loop_watch *)(uintptr_t)event->data.u64;
+        own->fn(own->arg, event->events);
+        return;
+    }
+    int fd = (int)(event->data.u64 >> 1);
     if (fd == loop->wake_fd) {
         uint64_t times;
         (void)!read(fd, &times, sizeof(times));
@@ -393,8 +454,11 @@ void loop_run(struct loop *loop)
         struct epoll_event events[EVENTS_MAX];
         int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop));
         CHECK(n >= 0 || errno == EINTR);
+        loop->events = events;
+        loop->n_events = n;
         for (int i = 0; i < n; i++)
             run_event(loop, &events[i]);
+        loop->n_events = 0;
         end_exchanges(loop);
     }
 }

@@ -6,21 +6,47 @@
 #define EGRESS_NET_NET_PRIVATE_H
 
 #include <curl/curl.h>
+#include <sys/epoll.h>
 
 #include "net/http.h"
 #include "net/loop.h"
 #include "net/url.h"
 
 CURLM *loop_multi(struct loop *loop);
+CURLSH *loop_share(struct loop *loop); /* of TLS sessions */
 struct origins *loop_origins(struct loop *loop);
 
-/* A handle with no option set, one that has been used before if there is one: making and freeing
- * one costs as much as setting it up. NULL: libcurl has none. */
-CURL *loop_take_easy(struct loop *loop);
-/* Of a handle that is out of the multi. `good`: its exchange ended well. Any other is not used
- * again: it keeps name servers that may be the reason, where libcurl has c-ares, and may keep a
- * buffer. */
-void loop_give_easy(struct loop *loop, CURL *easy, bool good);
+/* Whose handle it is that has ended: what CURLOPT_PRIVATE points to, of each handle in the multi.
+ * Called by the loop, outside any libcurl callback. */
+struct easy_owner {
+    void (*done)(void *arg, CURLcode code);
+    void *arg;
+};
+
+/* A descriptor of ours among those that the loop waits for. Embedded in the caller's struct. */
+struct loop_watch {
+    void (*fn)(void *arg, uint32_t events); /* of epoll; EPOLLERR and EPOLLHUP come unasked */
+    void *arg;
+    int fd;
+    uint32_t events; /* that are waited for */
+};
+void loop_watch(struct loop *loop, struct loop_watch *own, int fd, uint32_t events,
+                void (*fn)(void *arg, uint32_t events), void *arg);
+/* events 0: fn is not called until it is called again with others. */
+void loop_watch_for(struct loop *loop, struct loop_watch *own, uint32_t events);
+/* After it fn is not called any more. Before the descriptor is closed. */
+void loop_unwatch(struct loop *loop, struct loop_watch *own);
+
+struct connection;
+struct connection_list { /* connection.c's */
+    struct connection *newest, *oldest;
+    size_t n;
+};
+struct connection_list *loop_idle_connections(struct loop *loop);
+
+/* Memory to receive into and to put a request together in, between two callbacks: of the loop. */
+enum { LOOP_SCRATCH = 256 * 1024 };
+char *loop_scratch(struct loop *loop);
 
 /* As http_init() was told. */
 const struct http_options *http_options(void);
@@ -28,14 +54,15 @@ const struct http_options *http_options(void);
 /* The proxy that the environment names for an origin, or NULL: none, or the origin is excepted.
  * Borrowed from the environment. */
 const char *proxy_by_environment(const char *scheme, const char *host);
+/* Whether it is one that is sent requests for http, with the whole URL; else it only connects. */
+bool proxy_takes_requests(const char *proxy);
+/* What Proxy-Authorization says to it (caller frees); NULL: its URL names no user. */
+char *proxy_authorization(const char *proxy);
 
 /* The file of certificate authorities: `given` or, if NULL or "", SSL_CERT_FILE's, or the system's
  * where libcurl does not know it by itself. NULL: libcurl's own. Borrowed. ERR_CONFIG: the file
  * cannot be read. */
 int ca_bundle_choose(const char *given, const char **bundle, struct err *err) MUST_CHECK;
-
-/* Called by the loop for each easy handle that has ended, outside any libcurl callback. */
-void http_easy_done(CURL *easy, CURLcode code);
 
 /* Puts `code` (and what libcurl wrote about it) into err, in our words. `what`: "GET https://…". */
 void net_error_from_curl(struct err *err, CURLcode code, const char *what, const char *detail);

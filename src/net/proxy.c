@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/mem.h"
 #include "core/text.h"
 #include "net/net_private.h"
 
@@ -95,4 +96,31 @@ const char *proxy_by_environment(const char *scheme, const char *host)
         strcmp(scheme, "https") == 0 ? variable(for_https, 4) : variable(for_http, 3);
     const char *list = proxy ? variable(exceptions, 2) : NULL;
     return list && is_excepted(host, list) ? NULL : proxy;
+}
+
+bool proxy_takes_requests(const char *proxy)
+{
+    const char *rest = strstr(proxy, "://");
+    return !rest || strncasecmp(proxy, "http", 4) == 0;
+}
+
+char *proxy_authorization(const char *proxy)
+{
+    char *user = NULL, *password = NULL, *value = NULL;
+    CURLU *url = curl_url();
+    if (url && curl_url_set(url, CURLUPART_URL, proxy, CURLU_GUESS_SCHEME) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_USER, &user, CURLU_URLDECODE) == CURLUE_OK) {
+        curl_url_get(url, CURLUPART_PASSWORD, &password, CURLU_URLDECODE);
+        char *text = xprintf("%s:%s", user, password ? password : "");
+        size_t len = strlen(text);
+        char *coded = xcalloc(1, 4 * ((len + 2) / 3) + 1);
+        text_base64((const unsigned char *)text, len, coded);
+        value = xprintf("Basic %s", coded);
+        free(coded);
+        free(text);
+    }
+    curl_free(user);
+    curl_free(password);
+    curl_url_cleanup(url);
+    return value;
 }

@@ -363,8 +363,7 @@ class ForwardProxy:
             # One request a connection: the next may be for another host.
             path = target[len(f"{url.scheme}://{url.netloc}"):].encode() or b"/"
             line, rest = head.split(b"\r\n", 1)
-            rest = rest.replace(b"Proxy-Connection: Keep-Alive\r\n", b"Connection: close\r\n")
-            head = line.replace(target.encode(), path, 1) + b"\r\n" + rest
+            head = line.replace(target.encode(), path, 1) + b"\r\nConnection: close\r\n" + rest
         server = socket.create_connection((host, int(port)))
         if method == "CONNECT":
             client.sendall(b"HTTP/1.1 200 Fine\r\n\r\n")

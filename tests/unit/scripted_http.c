@@ -46,7 +46,7 @@ static const char *find_header(const char *request, const char *name, size_t *le
     return NULL;
 }
 
-static int read_request(int fd, struct buf *rq)
+static int read_request(int fd, struct buf *rq, bool early)
 {
     char data[8192];
     for (;;) {
@@ -55,7 +55,7 @@ static int read_request(int fd, struct buf *rq)
             size_t ignored;
             const char *length = find_header(rq->data, "Content-Length", &ignored);
             size_t want = length ? (size_t)strtoul(length, NULL, 10) : 0;
-            if (rq->len >= (size_t)(end + 4 - rq->data) + want)
+            if (early || rq->len >= (size_t)(end + 4 - rq->data) + want)
                 return 0;
         }
         ssize_t n = read(fd, data, sizeof(data));
@@ -147,11 +147,12 @@ static bool serve(struct scripted_http *s, int fd)
 {
     static const struct scripted_answer exhausted = {"501 Not In The Script\r\n", "", 0};
     struct buf rq = BUF_INIT(REQUEST_MAX);
-    if (read_request(fd, &rq) < 0) {
+    size_t i = s->n_requests;
+    if (read_request(fd, &rq, i < s->n_answers && (s->answers[i].flags & SCRIPTED_EARLY)) < 0) {
         buf_release(&rq);
         return false;
     }
-    size_t i = s->n_requests++;
+    s->n_requests++;
     s->requests = xrealloc(s->requests, s->n_requests * sizeof(s->requests[0]));
     s->requests[i] = rq;
     const struct scripted_answer *a = i < s->n_answers ? &s->answers[i] : &exhausted;

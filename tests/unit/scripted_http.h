@@ -21,6 +21,7 @@ enum scripted_flags {
     SCRIPTED_CLOSE = 1 << 3, /* as SCRIPTED_KEEP says in the header, but closed all the same */
     SCRIPTED_HOLD = 1 << 4,  /* the connection stays open, silent, until the client closes it */
     SCRIPTED_RESET = 1 << 5, /* the connection is reset, not closed */
+    SCRIPTED_EARLY = 1 << 6, /* of the request's body nothing more is read than came with its head */
 };
 
 struct scripted_answer {

@@ -15,6 +15,8 @@
 #include "core/mem.h"
 #include "tests/unit/net/http_bench.h"
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 static struct http_bench *behind_proxy(const struct scripted_answer *answers, size_t n)
 {
     struct http_bench *b = bench_new(answers, n);
@@ -39,6 +41,37 @@ static void test_request_goes_to_the_proxy(void **state)
     bench_stop(b, 1);
     assert_true(bench_asked(b, 0, "GET http://store.invalid/a?b HTTP/1.1\r\n"));
     bench_free(b, 1);
+}
+
+/* Who we are goes to the proxy, not to what is behind it. */
+static void test_authorization(void **state)
+{
+    (void)state;
+    static const struct scripted_answer answers[] = {
+        {"200 OK\r\n", ""}, {"200 OK\r\n", ""}, {"407 No\r\n", ""}, {"407 No\r\n", ""}};
+    static const char *const urls[] = {"http://store.invalid/", "http://127.0.0.1:%s/",
+                                       "http://store.invalid/", "https://store.invalid/"};
+    /* "a%3a" and "p@ss" */
+    static const char wanted[] = "Proxy-Authorization: Basic YSUzYTpwQHNz\r\n";
+    struct http_bench *b = behind_proxy(answers, COUNT(answers));
+    const char *port = strrchr(scripted_http_url(b->server), ':') + 1;
+    char proxy[64];
+    snprintf(proxy, sizeof(proxy), "http://a%%253a:p%%40ss@127.0.0.1:%s", port);
+    setenv("http_proxy", proxy, 1);
+    setenv("https_proxy", proxy, 1);
+    setenv("no_proxy", "127.0.0.1", 1);
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        char url[64];
+        snprintf(url, sizeof(url), urls[i], port);
+        bench_go(b, url);
+        assert_true(b->failed == (i >= 2));
+        assert_null(strstr(b->err.msg, "p@ss"));
+    }
+    bench_stop(b, COUNT(urls));
+    for (size_t i = 0; i < COUNT(urls); i++)
+        if (bench_asked(b, i, wanted) != (i != 1))
+            fail_msg("%s", scripted_http_request(b->server, i));
+    bench_free(b, COUNT(urls));
 }
 
 static void test_no_proxy(void **state)
@@ -123,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request_goes_to_the_proxy),
+        cmocka_unit_test(test_authorization),
         cmocka_unit_test(test_no_proxy),
         cmocka_unit_test(test_redirects),
         cmocka_unit_test(test_tunnel),
