@@ -213,6 +213,12 @@ static size_t on_data(void *arg, const void *data, size_t len)
     return s->events.on_data(s->arg, data, len);
 }
 
+static void *room(void *arg, size_t *len)
+{
+    struct source_stream *s = arg;
+    return s->events.room ? s->events.room(s->arg, len) : NULL;
+}
+
 /* ---- requests ---- */
 
 static void on_fetch_done(void *arg, const struct http_response *rsp, const struct err *err);
@@ -243,7 +249,8 @@ static void fetch(struct source_stream *s, const char *url)
         headers[rq.n_headers++] = (struct http_header){"Range", range, false};
         headers[rq.n_headers++] = (struct http_header){"If-Range", s->validator, false};
     }
-    struct http_events events = {.on_head = on_head, .on_data = on_data, .on_done = on_fetch_done};
+    struct http_events events = {
+        .on_head = on_head, .on_data = on_data, .room = room, .on_done = on_fetch_done};
     s->call = http_start(s->v->loop, &rq, &events, s);
 }
 

@@ -71,8 +71,8 @@ static void list_receipts(struct batch *b)
 {
     const struct engine_config *engine = engine_configured(b->config.engine);
     /* Those that are begun at once have asked before it is there. */
-    if (b->config.n < b->config.lookahead + LACKING_JOBS_MIN || !engine->receipts || engine->force ||
-        !engine->sink->limits.lists_cheaply)
+    if (b->config.n < b->config.lookahead + LACKING_JOBS_MIN || !engine->receipts ||
+        engine->force || !engine->sink->limits.lists_cheaply)
         return;
     const struct lacking_config config = {
         .loop = b->loop,

@@ -137,6 +137,13 @@ static size_t on_data(void *arg, const void *data, size_t len)
     return c->state == COPY_ABORT || c->state == COPY_HAND_OVER ? len : taken;
 }
 
+static void *room(void *arg, size_t *len)
+{
+    struct copy *c = arg;
+    bool usual = c->state != COPY_ABORT && c->state != COPY_HAND_OVER && !c->lanes;
+    return usual && c->filling ? copy_part_room(c->filling, len) : NULL;
+}
+
 /* Everything is here and as announced. */
 static void all_received(struct copy *c)
 {
@@ -229,7 +236,8 @@ static void on_end(void *arg, const struct err *err)
 
 void copy_open_stream(struct copy *c)
 {
-    static const struct source_events events = {on_open, on_data, on_end};
+    static const struct source_events events = {
+        .on_open = on_open, .on_data = on_data, .room = room, .on_end = on_end};
     c->opened_at = c->received;
     struct source_range range = {.offset = c->received,
                                  .validator = c->received ? c->validator : NULL};

@@ -239,12 +239,19 @@ bool copy_make_room(struct copy *c)
     return c->state == COPY_PARTS && next_buffer(c);
 }
 
+void *copy_part_room(struct part *p, size_t *len)
+{
+    *len = (size_t)(p->want - p->len);
+    return *len ? p->data + p->len : NULL;
+}
+
 size_t copy_pour(struct copy *c, struct part *p, const char *data, size_t len)
 {
     size_t n = len < p->want - p->len ? len : (size_t)(p->want - p->len);
     if (!c->began_ms)
         c->began_ms = clock_mono_ms();
-    memcpy(p->data + p->len, data, n);
+    if (data != p->data + p->len) /* see copy_part_room() */
+        memcpy(p->data + p->len, data, n);
     p->crc32c = crc32c(p->crc32c, data, n);
     digest_bytes(&c->digest, data, n);
     p->len += n;

@@ -147,7 +147,9 @@ void copy_send_filling(struct copy *c);
 void copy_free_parts(struct copy *c);
 /* Takes bytes, as many as there is room for; returns how many. */
 size_t copy_take(struct copy *c, const char *data, size_t len);
-/* The same, for one part. */
+/* Where further bytes of a part may be received; NULL: it is full. */
+void *copy_part_room(struct part *part, size_t *len);
+/* As copy_take(), for one part; nothing is moved of what lies where it said. */
 size_t copy_pour(struct copy *c, struct part *part, const char *data, size_t len);
 /* A buffer of c->part_bytes that nobody uses, if one can be had at once. NULL: none, or the copy
  * has failed. */

@@ -239,6 +239,12 @@ static size_t on_data(void *arg, const void *data, size_t len)
     return take(l, l->stream, data, len);
 }
 
+static void *room(void *arg, size_t *len)
+{
+    struct lane *l = arg;
+    return is_leaving(l->copy) ? NULL : copy_part_room(l->part, len);
+}
+
 static void on_end(void *arg, const struct err *err)
 {
     ended(arg, err);
@@ -246,7 +252,8 @@ static void on_end(void *arg, const struct err *err)
 
 static void open_lane(struct lane *l)
 {
-    static const struct source_events events = {on_open, on_data, on_end};
+    static const struct source_events events = {
+        .on_open = on_open, .on_data = on_data, .room = room, .on_end = on_end};
     struct copy *c = l->copy;
     struct source_range range = {
         .offset = l->part->offset + l->part->len,

@@ -64,6 +64,10 @@ struct source_events {
     /* Returns how many bytes were taken; fewer than len, or SOURCE_PAUSE, stops the flow until
      * resume(), and the rest comes again. */
     size_t (*on_data)(void *arg, const void *data, size_t len);
+    /* Or NULL. Where the next bytes may lie, *len of them at most, so that nobody has to copy them
+     * there; NULL: nowhere in particular. on_data comes right after it, with bytes that lie there
+     * or with others. */
+    void *(*room)(void *arg, size_t *len);
     /* err NULL: the stream came to its end (whether it is all there the caller checks). */
     void (*on_end)(void *arg, const struct err *err);
 };

@@ -76,8 +76,8 @@ struct transfer *transfer_start(struct engine *engine, const char *job_id, trans
  * may have left in the store without a trace is looked for (an upload that was begun, and not yet
  * written down); it costs a request with each large output. */
 void transfer_tried_before(struct transfer *transfer);
-/* Right after the start: the job had no receipt when the caller looked, seconds ago at most, so that
- * none is asked for. Who stores it meanwhile is met at the destination. */
+/* Right after the start: the job had no receipt when the caller looked, seconds ago at most, so
+ * that none is asked for. Who stores it meanwhile is met at the destination. */
 void transfer_has_no_receipt(struct transfer *transfer);
 /* Undoes what is unfinished, then completes with ERR_CANCELLED (or its result, if that was first).
  */

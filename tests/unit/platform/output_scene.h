@@ -140,7 +140,7 @@ static void play(struct scene *scene)
         .outputs = &output,
         .expires_ms = scene->expires_ms,
     };
-    struct source_events events = {on_open, on_data, on_end};
+    struct source_events events = {.on_open = on_open, .on_data = on_data, .on_end = on_end};
     struct got *got = &scene->got;
     got->data = BUF_INIT(1024 * 1024);
     got->source = voxel51_new(loop, &config, &err);
