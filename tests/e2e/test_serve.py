@@ -429,10 +429,12 @@ def test_disk_full_is_503_and_nothing_is_lost(serve, sim, directory, tmp_path): 
         else:
             assert answer.status_code == 503 and answer.headers["Retry-After"]
             refused += 1
-            if refused == 3:
+            # It looks by itself, now and then, and what it has checkpointed is room.
+            if refused >= 3 and d.api("GET", "/readyz").status_code == 503:
                 break
-    assert refused == 3 and accepted
-    assert d.api("GET", "/readyz").status_code == 503
+    else:
+        raise AssertionError(f"{len(accepted)} accepted, {refused} refused, and it calls itself ready")
+    assert accepted
     subprocess.run(["prlimit", f"--pid={d.pid}", "--fsize=unlimited:unlimited"], check=True)
     wait_until(lambda: d.api("GET", "/readyz").status_code == 200)  # though nobody sends anything
     assert d.webhook(s.ids()[0]).status_code == 200
