@@ -19,7 +19,7 @@ void *pages_alloc(size_t bytes);
  * gives it back to the system and asks for it again, each page being zeroed on the way, for every
  * buffer that lives for one request. Large parts are not in the heap: they go back when they are
  * freed, so that no hole of an earlier output counts beside --memory. Once, at the start. */
-enum { PAGES_KEPT = 4 * 1024 * 1024 };
+enum { PAGES_KEPT = 1024 * 1024 };
 void pages_keep_freed(void);
 
 #endif
