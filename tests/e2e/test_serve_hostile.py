@@ -333,15 +333,19 @@ def test_what_they_took_is_given_back(door):
 
     descriptors, threads, _ = d.takes()
     descriptors += 8  # what a daemon opens for itself with its first jobs; a crowd is hundreds
+
+    def crowds():
+        two = [threading.Thread(target=crowd) for _ in range(2)]
+        for one in two:
+            one.start()
+        for one in two:
+            one.join()
+
     for _ in range(3):
-        crowd()
+        crowds()
     before = d.settle(descriptors, threads)
     for _ in range(10):
-        crowds = [threading.Thread(target=crowd) for _ in range(2)]
-        for one in crowds:
-            one.start()
-        for one in crowds:
-            one.join()
+        crowds()
     after = d.settle(descriptors, threads)
     assert_grown(before[2], after[2])
     assert d.serves()
