@@ -89,8 +89,8 @@ void httpd_counts(const struct httpd *httpd, struct httpd_counts *counts);
 /* "127.0.0.1:8080", "[::1]:8080", ":8080" (all addresses), "unix:PATH". A listening, non-blocking,
  * close-on-exec socket, or -1 (ERR_USAGE: the form; ERR_IO: the system refuses, and why;
  * ERR_CONFIG: somebody listens on the Unix socket, or the path is something else). `what` stands in
- * messages:
- * "--listen". A Unix socket is made with mode 0600; one that nobody listens on is replaced. */
+ * messages: "--listen". A Unix socket is made with mode 0600; one that nobody listens on is
+ * replaced. */
 int httpd_listen(const char *address, const char *what, struct err *err) MUST_CHECK;
 /* Where a listening socket is: "127.0.0.1:8080". For ports that the system chose. */
 enum { HTTPD_ADDRESS_SIZE = 128 };

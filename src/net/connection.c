@@ -168,8 +168,8 @@ struct connection *connection_open(struct loop *loop, const char *way, bool bare
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(easy, CURLOPT_SHARE, loop_share(loop));
     curl_easy_setopt(easy, CURLOPT_PRIVATE, &connection->owner);
-    /* curl_easy_recv() gives no more at a time; there is no buffer when the connection is open. */
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)LOOP_SCRATCH);
+    /* CURLOPT_BUFFERSIZE stays at its 16 KiB: libcurl holds one while it connects, and what TLS
+     * gives at a time is no more. */
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, connection->error);
     CHECK(curl_multi_add_handle(loop_multi(loop), easy) == CURLM_OK);
     return connection;

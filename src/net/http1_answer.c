@@ -98,7 +98,7 @@ static enum http1_piece read_status(struct http1_answer *a)
     if (a->status < 100 || a->status == 101) /* nobody asked for another protocol */
         return fail(a, "its status is none that can come");
     a->length = -1;
-    a->chunked = a->has_length = a->closes = false;
+    a->chunked = a->closes = false;
     a->state = FIELDS;
     return HTTP1_MORE;
 }
@@ -130,7 +130,6 @@ static bool read_length(struct http1_answer *a, struct http1_bytes value)
             return false;
         n = n * 10 + (value.data[i] - '0');
     }
-    a->has_length = true;
     a->length = n;
     return true;
 }
@@ -166,7 +165,7 @@ static enum http1_piece read_field(struct http1_answer *a)
     while (value.len && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
         value.len--;
     if (is_name(name, "Content-Length")) {
-        if (a->has_length || memchr(value.data, ',', value.len))
+        if (a->length >= 0 || memchr(value.data, ',', value.len))
             return refuse(a, "the answer has more than one length");
         if (!read_length(a, value))
             return fail(a, "its length is no number");
@@ -197,9 +196,8 @@ static enum http1_piece end_head(struct http1_answer *a)
         /* Who announces a body where there is none may send it. */
         a->keep &= a->no_body || !(a->chunked || (a->status == 204 && a->length > 0));
     } else if (a->chunked) {
-        if (a->has_length)
-            a->keep =
-                false; /* two words on one thing: somebody on the way may have read the other */
+        /* Two words on one thing: somebody on the way may have read the other. */
+        a->keep &= a->length < 0;
         a->length = -1;
         a->state = CHUNK_SIZE;
     } else {

@@ -45,7 +45,7 @@ struct http1_answer {
 
     /* its own */
     int state;
-    bool no_body, chunked, has_length, closes;
+    bool no_body, chunked, closes;
     int64_t left; /* of the body, or of the chunk; -1: until the connection ends */
     size_t head_bytes;
     struct buf line; /* the beginning of one, from earlier bytes */

@@ -29,12 +29,6 @@ bool http_call_is_success(const struct http_call *call)
 int http_answer_head(struct http_call *call)
 {
     call->headers_done = true;
-    /* Of several lengths libcurl takes the last; RFC 9112, 6.3, takes none. */
-    const char *lengths = http_response_header(&call->rsp, "Content-Length");
-    if (lengths && strchr(lengths, ',')) {
-        http_answer_refuse(call, "the answer has more than one length");
-        return -1;
-    }
     if (http_call_is_success(call) && call->events.on_data && call->events.on_head &&
         !(call->wants & WANT_CANCEL))
         return call->events.on_head(call->arg, &call->rsp, &call->err);
